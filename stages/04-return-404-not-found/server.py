@@ -1,0 +1,171 @@
+"""Stage 4: Return 404 Not Found.
+
+Can:     read the request line, answer `/` with 200 and all else with 404.
+Cannot:  understand a request target: a query or an escape makes it another page.
+New:     `parse_request` and its grammar; `HTTPError` for a request that breaks it.
+RFC:     9112 section 3 (request line), 9110 section 15.5.5 (404)
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+# --- Settings -------------------------------------------------------------------------------------
+
+HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
+PIECE = 64 * 1024  # Bytes read or sent at a time: large enough to be fast, small enough to forget.
+LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
+
+settings = argparse.Namespace()  # Filled in by `read_settings`
+
+# --- Requests: from bytes to a Request ------------------------------------------------------------
+
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
+REQUEST_LINE = re.compile(rf"({TOKEN}) ([!-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
+
+
+class HTTPError(Exception):
+    """A request that can't be served: it gets this status, and then the connection ends."""
+
+
+def require(condition: Any, status: str = "400 Bad Request") -> Any:
+    """Return `condition` if it holds, or else raise HTTPError with `status`."""
+    if not condition:
+        raise HTTPError(status)
+    return condition
+
+
+@dataclass
+class Request:
+    """What the client asks for."""
+
+    method: str
+    target: str
+
+
+def receive(connection: socket.socket) -> bytes:
+    """Return the bytes that come next. Raises ConnectionError if the client has left."""
+    data = connection.recv(PIECE)
+    if not data:
+        raise ConnectionError("the client has left")
+    return data
+
+
+def parse_request(head: str) -> Request:
+    """`"GET /cats HTTP/1.1\\r\\n…"` -> `Request("GET", "/cats", …)`. Raises HTTPError."""
+    line = head.split("\r\n")[0]
+    method, target = require(REQUEST_LINE.fullmatch(line)).group(1, 2)
+    return Request(method, target)
+
+
+def read_request(connection: socket.socket) -> Request:
+    """Return what the client asks for, and print it."""
+    head = receive(connection).decode("latin-1")
+    print(head.encode("ascii", "backslashreplace").decode(), flush=True)
+    return parse_request(head)
+
+
+# --- Responses: from a Request to a Response, and to bytes ----------------------------------------
+
+
+@dataclass
+class Response:
+    """What the client gets."""
+
+    status: str = "200 OK"
+    body: bytes = b""
+
+
+def error_page(status: str) -> Response:
+    """`"404 Not Found"` -> an answer that says so."""
+    return Response(status, f"{status}\n".encode())
+
+
+def respond(request: Request) -> Response:
+    """Choose the answer to `request`."""
+    if request.target == "/":
+        return Response(body=b"Hello World!")
+    return error_page("404 Not Found")
+
+
+def build_head(response: Response) -> bytes:
+    """Return all that comes before the body, down to the empty line that ends it."""
+    lines = [f"HTTP/1.1 {response.status}"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def send_response(connection: socket.socket, response: Response) -> None:
+    """Send the head, then the body."""
+    connection.sendall(build_head(response) + response.body)
+
+
+# --- Connections: who is served, and how long -----------------------------------------------------
+def hang_up(connection: socket.socket) -> None:
+    """Close, but let the client read to the end first: bytes left unread would make it a reset."""
+    deadline = time.monotonic() + LINGER
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(LINGER)
+        while time.monotonic() < deadline and connection.recv(PIECE):
+            pass
+    connection.close()
+
+
+def serve_request(connection: socket.socket) -> None:
+    """Read one request and answer it."""
+    try:
+        response = respond(read_request(connection))
+    except HTTPError as error:
+        response = error_page(str(error))
+    send_response(connection, response)
+
+
+def serve_connection(connection: socket.socket) -> None:
+    """Serve one client, whatever it does, and hang up."""
+    try:
+        with contextlib.suppress(OSError):  # The client has left: there is nobody to tell.
+            serve_request(connection)
+    finally:
+        hang_up(connection)
+
+
+def serve_forever(listener: socket.socket) -> None:
+    """Serve one client after the other."""
+    while True:
+        connection, _ = listener.accept()
+        serve_connection(connection)
+
+
+def read_settings(arguments: list[str]) -> None:
+    """Fill in `settings` from the command line and the environment."""
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "4221"))
+    parser.parse_known_args(arguments, settings)
+
+
+def open_listener() -> socket.socket:
+    """Return a socket that waits for clients on our port."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # Let a restart have it back.
+    try:
+        listener.bind((HOST, settings.port))
+    except (OSError, OverflowError) as error:
+        sys.stderr.write(
+            f"Can't use port {settings.port}: {error}. Stop what has it, or set PORT.\n"
+        )
+        raise SystemExit(2) from None
+    listener.listen()
+    return listener
+
+
+if __name__ == "__main__":
+    read_settings(sys.argv[1:])
+    with contextlib.suppress(KeyboardInterrupt), open_listener() as listener:
+        print(f"Listening on http://{HOST}:{listener.getsockname()[1]}", file=sys.stderr)
+        serve_forever(listener)

@@ -1,0 +1,265 @@
+"""Stage 9: Send Response Headers.
+
+Can:     say when it answered, who it is, and that the connection ends.
+Cannot:  serve a second client while the first one is slow.
+New:     `Date`, `Server` and `Connection` on every response.
+RFC:     9110 sections 6.6.1 (Date), 10.2.4 (Server), 5.6.7 (dates); 9112 section 9.6 (close)
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+from urllib.parse import unquote
+
+# --- Settings -------------------------------------------------------------------------------------
+
+HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
+PIECE = 64 * 1024  # Bytes read or sent at a time: large enough to be fast, small enough to forget.
+LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
+MAX_HEAD = 64 * 1024  # Bytes. Browsers send 1 to 8 KB; Node's limit is 16 KB, nginx's 32 KB.
+
+settings = argparse.Namespace()  # Filled in by `read_settings`
+
+# --- Requests: from bytes to a Request ------------------------------------------------------------
+
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
+REQUEST_LINE = re.compile(rf"({TOKEN}) ([!-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
+ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: may come first
+TARGET = re.compile(r"\S+ (/[^#]*|https?://[^/?#@]+([/?][^#]*)?)|OPTIONS \*", re.IGNORECASE)
+FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
+HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[!$%&'()*+\-.;=_~0-9A-Za-z]*)(:[0-9]*)?")
+# A line that ends in anything but CR LF is found as well: it is refused, not waited on.
+END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|\n(?<!\r\n)")
+
+
+class HTTPError(Exception):
+    """A request that can't be served: it gets this status, and then the connection ends."""
+
+
+def require(condition: Any, status: str = "400 Bad Request") -> Any:
+    """Return `condition` if it holds, or else raise HTTPError with `status`."""
+    if not condition:
+        raise HTTPError(status)
+    return condition
+
+
+@dataclass
+class Request:
+    """What the client asks for."""
+
+    method: str
+    target: str
+    path: str
+    minor: int  # The version is HTTP/1 and this.
+    fields: dict[str, str]  # By their names in lower case
+
+
+def receive(connection: socket.socket) -> bytes:
+    """Return the bytes that come next. Raises ConnectionError if the client has left."""
+    data = connection.recv(PIECE)
+    if not data:
+        raise ConnectionError("the client has left")
+    return data
+
+
+@dataclass
+class Reader:
+    """Reads from a connection; `buffer` holds what has come and nobody has used yet."""
+
+    connection: socket.socket
+    buffer: bytes = b""
+
+    def read_until(self, ending: re.Pattern[bytes], too_long: str) -> str:
+        """Return the text before `ending`. Raises HTTPError where there is none."""
+        searched = 0
+        while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
+            error = too_long if b"\n" in self.buffer else "414 URI Too Long"
+            require(len(self.buffer) < MAX_HEAD, error)
+            searched = max(0, len(self.buffer) - 3)  # The ending may have come in part.
+            self.buffer += receive(self.connection)
+        require(match[0].startswith(b"\r\n"))
+        taken, self.buffer = self.buffer[: match.start()], self.buffer[match.end() :]
+        return taken.decode("latin-1")
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """`"/echo/a%20b?x=1"` -> `("/echo/a b", "x=1")`. What is no escape stays as it is."""
+    path, _, query = ABSOLUTE.sub("", target).partition("?")  # Before: an escaped `?` is none.
+    return unquote(path or "/", errors="surrogateescape"), query
+
+
+def parse_fields(lines: list[str]) -> dict[str, str]:
+    """`["Host: here", "X: 1", "x: 2"]` -> `{"host": "here", "x": "1, 2"}`. Raises HTTPError."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        match = require(FIELD_LINE.fullmatch(line))
+        name, value = match[1].lower(), match[2].strip(" \t")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+def parse_request(head: str) -> Request:
+    """`"GET /cats HTTP/1.1\\r\\n…"` -> `Request("GET", "/cats", …)`. Raises HTTPError."""
+    line, *lines = head.split("\r\n")
+    method, target, major, minor = require(REQUEST_LINE.fullmatch(line)).groups()
+    require(major == "1", "505 HTTP Version Not Supported")
+    require(TARGET.fullmatch(f"{method} {target}"))
+    fields = parse_fields(lines)
+    host = fields.get("host", "" if minor == "0" else "none, and that is no host")
+    require(HOST_FIELD.fullmatch(host))  # Two Host fields, joined by a comma, are no host either.
+    path, _ = split_target(target)
+    return Request(method, target, path, int(minor), fields)
+
+
+def read_request(connection: socket.socket) -> Request:
+    """Return what the client asks for, and print it."""
+    reader = Reader(connection)
+    head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")
+    print(head.encode("ascii", "backslashreplace").decode(), flush=True)
+    return parse_request(head)
+
+
+# --- Responses: from a Request to a Response, and to bytes ----------------------------------------
+
+TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+PAGES = {"/": "Hello World!", "/about": "A server in one file", "/blog": "Today I learned to route"}
+
+
+@dataclass
+class Response:
+    """What the client gets."""
+
+    status: str = "200 OK"
+    body: bytes = b""
+    content_type: str = TEXT
+
+
+def error_page(status: str) -> Response:
+    """`"404 Not Found"` -> an answer that says so."""
+    return Response(status, f"{status}\n".encode())
+
+
+def show_page(request: Request) -> Response:
+    """Answer with one of our own pages."""
+    html = f"<!doctype html><title>{PAGES[request.path]}</title><h1>{PAGES[request.path]}</h1>"
+    return Response(body=html.encode(), content_type=HTML)
+
+
+def echo_path(request: Request) -> Response:
+    """`/echo/hello` -> `hello`."""
+    text = request.path.removeprefix("/echo/")
+    return Response(body=text.encode("utf-8", "surrogateescape"))
+
+
+def show_user_agent(request: Request) -> Response:
+    """Answer with the name of the client's program."""
+    return Response(body=request.fields.get("user-agent", "").encode("latin-1"))
+
+
+GET_ROUTES: dict[str, Callable] = {
+    **dict.fromkeys(PAGES, show_page),
+    "/echo/": echo_path,
+    "/user-agent": show_user_agent,
+}
+
+
+def respond(request: Request) -> Response:
+    """Choose the answer to `request`."""
+    path, prefix = request.path, request.path[: request.path.find("/", 1) + 1]
+    handler = GET_ROUTES.get(path) or GET_ROUTES.get(prefix)
+    if handler:
+        return handler(request)
+    return error_page("404 Not Found")
+
+
+def build_head(response: Response) -> bytes:
+    """Return all that comes before the body, down to the empty line that ends it."""
+    lines = [f"HTTP/1.1 {response.status}"]
+    fields = {
+        "Date": formatdate(usegmt=True),
+        "Server": "eighteen-stages",
+        "Connection": "close",
+        "Content-Type": response.content_type,
+        "Content-Length": str(len(response.body)),
+    }
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def send_response(connection: socket.socket, response: Response) -> None:
+    """Send the head, then the body."""
+    connection.sendall(build_head(response) + response.body)
+
+
+# --- Connections: who is served, and how long -----------------------------------------------------
+def hang_up(connection: socket.socket) -> None:
+    """Close, but let the client read to the end first: bytes left unread would make it a reset."""
+    deadline = time.monotonic() + LINGER
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(LINGER)
+        while time.monotonic() < deadline and connection.recv(PIECE):
+            pass
+    connection.close()
+
+
+def serve_request(connection: socket.socket) -> None:
+    """Read one request and answer it."""
+    try:
+        response = respond(read_request(connection))
+    except HTTPError as error:
+        response = error_page(str(error))
+    send_response(connection, response)
+
+
+def serve_connection(connection: socket.socket) -> None:
+    """Serve one client, whatever it does, and hang up."""
+    try:
+        with contextlib.suppress(OSError):  # The client has left: there is nobody to tell.
+            serve_request(connection)
+    finally:
+        hang_up(connection)
+
+
+def serve_forever(listener: socket.socket) -> None:
+    """Serve one client after the other."""
+    while True:
+        connection, _ = listener.accept()
+        serve_connection(connection)
+
+
+def read_settings(arguments: list[str]) -> None:
+    """Fill in `settings` from the command line and the environment."""
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "4221"))
+    parser.parse_known_args(arguments, settings)
+
+
+def open_listener() -> socket.socket:
+    """Return a socket that waits for clients on our port."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # Let a restart have it back.
+    try:
+        listener.bind((HOST, settings.port))
+    except (OSError, OverflowError) as error:
+        sys.stderr.write(
+            f"Can't use port {settings.port}: {error}. Stop what has it, or set PORT.\n"
+        )
+        raise SystemExit(2) from None
+    listener.listen()
+    return listener
+
+
+if __name__ == "__main__":
+    read_settings(sys.argv[1:])
+    with contextlib.suppress(KeyboardInterrupt), open_listener() as listener:
+        print(f"Listening on http://{HOST}:{listener.getsockname()[1]}", file=sys.stderr)
+        serve_forever(listener)

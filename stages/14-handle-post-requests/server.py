@@ -1,0 +1,429 @@
+"""Stage 14: Handle POST Requests.
+
+Can:     read a body, store it as a file, and answer by method: GET, HEAD, POST, OPTIONS.
+Cannot:  use a connection for more than one request.
+New:     `Request.body`, read piece by piece as it is asked for; a route table per method.
+RFC:     9110 sections 9 (methods), 10.1.1 (Expect), 15.5.6 (405); 9112 section 6 (body length)
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import socket
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import parse_qsl, unquote
+
+# --- Settings -------------------------------------------------------------------------------------
+
+HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
+PIECE = 64 * 1024  # Bytes read or sent at a time: large enough to be fast, small enough to forget.
+LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
+MAX_HEAD = 64 * 1024  # Bytes. Browsers send 1 to 8 KB; Node's limit is 16 KB, nginx's 32 KB.
+MAX_CONNECTIONS = 300  # Up to three files each: below 1024, the usual limit of a process.
+MAX_BODY = 100 * 1024 * 1024  # Bytes. nginx allows 1 MB unless told otherwise.
+
+settings = argparse.Namespace()  # Filled in by `read_settings`
+slots = threading.Semaphore(MAX_CONNECTIONS)
+log_lock = threading.Lock()  # One line at a time
+
+# --- Requests: from bytes to a Request ------------------------------------------------------------
+
+TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
+REQUEST_LINE = re.compile(rf"({TOKEN}) ([!-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
+ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: may come first
+TARGET = re.compile(r"\S+ (/[^#]*|https?://[^/?#@]+([/?][^#]*)?)|OPTIONS \*", re.IGNORECASE)
+FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
+HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[!$%&'()*+\-.;=_~0-9A-Za-z]*)(:[0-9]*)?")
+# A line that ends in anything but CR LF is found as well: it is refused, not waited on.
+END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|\n(?<!\r\n)")
+
+
+class HTTPError(Exception):
+    """A request that can't be served: it gets this status, and then the connection ends."""
+
+
+def require(condition: Any, status: str = "400 Bad Request") -> Any:
+    """Return `condition` if it holds, or else raise HTTPError with `status`."""
+    if not condition:
+        raise HTTPError(status)
+    return condition
+
+
+@dataclass
+class Request:
+    """What the client asks for."""
+
+    method: str
+    target: str
+    path: str
+    minor: int  # The version is HTTP/1 and this.
+    fields: dict[str, str]  # By their names in lower case
+    query: str
+    body: Iterable[bytes] = ()
+
+
+def receive(connection: socket.socket, seconds: float) -> bytes:
+    """Return the bytes that come next. Raises ConnectionError if the client has left."""
+    connection.settimeout(max(seconds, 0.001))
+    data = connection.recv(PIECE)
+    if not data:
+        raise ConnectionError("the client has left")
+    return data
+
+
+@dataclass
+class Reader:
+    """Reads from a connection; `buffer` holds what has come and nobody has used yet."""
+
+    connection: socket.socket
+    buffer: bytes = b""
+
+    def read_until(self, ending: re.Pattern[bytes], too_long: str) -> str:
+        """Return the text before `ending`. Raises HTTPError where there is none."""
+        deadline = time.monotonic() + settings.idle_timeout  # For all of it, however it drips.
+        searched = 0
+        while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
+            error = too_long if b"\n" in self.buffer else "414 URI Too Long"
+            require(len(self.buffer) < MAX_HEAD, error)
+            searched = max(0, len(self.buffer) - 3)  # The ending may have come in part.
+            self.buffer += receive(self.connection, deadline - time.monotonic())
+        require(match[0].startswith(b"\r\n"))
+        taken, self.buffer = self.buffer[: match.start()], self.buffer[match.end() :]
+        return taken.decode("latin-1")
+
+    def read_pieces(self, length: int) -> Iterator[bytes]:
+        """Yield the next `length` bytes in pieces, each as soon as it is there."""
+        while length > 0:
+            if not self.buffer:
+                self.buffer = receive(self.connection, settings.idle_timeout)
+            piece, self.buffer = self.buffer[:length], self.buffer[length:]
+            length -= len(piece)
+            yield piece
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """`"/echo/a%20b?x=1"` -> `("/echo/a b", "x=1")`. What is no escape stays as it is."""
+    path, _, query = ABSOLUTE.sub("", target).partition("?")  # Before: an escaped `?` is none.
+    return unquote(path or "/", errors="surrogateescape"), query
+
+
+def parse_fields(lines: list[str]) -> dict[str, str]:
+    """`["Host: here", "X: 1", "x: 2"]` -> `{"host": "here", "x": "1, 2"}`. Raises HTTPError."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        match = require(FIELD_LINE.fullmatch(line))
+        name, value = match[1].lower(), match[2].strip(" \t")
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+def parse_request(head: str) -> Request:
+    """`"GET /cats HTTP/1.1\\r\\n…"` -> `Request("GET", "/cats", …)`. Raises HTTPError."""
+    line, *lines = head.split("\r\n")
+    method, target, major, minor = require(REQUEST_LINE.fullmatch(line)).groups()
+    require(major == "1", "505 HTTP Version Not Supported")
+    require(TARGET.fullmatch(f"{method} {target}"))
+    fields = parse_fields(lines)
+    host = fields.get("host", "" if minor == "0" else "none, and that is no host")
+    require(HOST_FIELD.fullmatch(host))  # Two Host fields, joined by a comma, are no host either.
+    path, query = split_target(target)
+    return Request(method, target, path, int(minor), fields, query)
+
+
+def body_length(request: Request) -> int:
+    """Return the bytes in the body (RFC 9112 section 6.3). Raises HTTPError."""
+    if "transfer-encoding" in request.fields:
+        raise HTTPError("501 Not Implemented")
+    digits = request.fields.get("content-length", "0")
+    require(re.fullmatch("[0-9]+", digits))  # Two of them, joined by a comma, are no number either.
+    length = int(digits.lstrip("0")[:15] or "0")  # Fifteen digits are enough to be too large.
+    require(length <= MAX_BODY, "413 Content Too Large")
+    return length
+
+
+def read_body(reader: Reader, request: Request, length: int) -> Iterator[bytes]:
+    """Yield the body; ask for it first if the client waits for that (RFC 9110 section 10.1.1)."""
+    if request.minor > 0 and request.fields.pop("expect", "").lower() == "100-continue":
+        reader.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+    yield from reader.read_pieces(length)
+
+
+def read_request(connection: socket.socket) -> Request:
+    """Return what the client asks for; its body is still to be read."""
+    reader = Reader(connection)
+    head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")
+    request = parse_request(head)
+    request.body = read_body(reader, request, body_length(request))
+    return request
+
+
+# --- Responses: from a Request to a Response, and to bytes ----------------------------------------
+
+TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+BINARY = "application/octet-stream"
+CONTENT_TYPES = {".html": HTML, ".txt": TEXT, ".css": "text/css; charset=utf-8"}
+CONTENT_TYPES |= {".js": "text/javascript; charset=utf-8", ".json": "application/json"}
+CONTENT_TYPES |= {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
+CONTENT_TYPES |= {".jpeg": "image/jpeg", ".pdf": "application/pdf"}
+PAGES = {"/": "Hello World!", "/about": "A server in one file", "/blog": "Today I learned to route"}
+
+
+@dataclass
+class Response:
+    """What the client gets."""
+
+    status: str = "200 OK"
+    body: bytes | Iterator[bytes] = b""
+    content_type: str = TEXT
+    fields: dict[str, str] = field(default_factory=dict)  # Those that not every response has
+
+    length: int | None = None  # Bytes in the body
+
+    def __post_init__(self) -> None:
+        """Count the bytes where they are at hand; all else takes the body in pieces."""
+        if isinstance(self.body, bytes):
+            self.body, self.length = iter([self.body]), len(self.body)
+
+
+def error_page(status: str) -> Response:
+    """`"404 Not Found"` -> an answer that says so."""
+    return Response(status, f"{status}\n".encode())
+
+
+def show_page(request: Request) -> Response:
+    """Answer with one of our own pages."""
+    html = f"<!doctype html><title>{PAGES[request.path]}</title><h1>{PAGES[request.path]}</h1>"
+    return Response(body=html.encode(), content_type=HTML)
+
+
+def echo_path(request: Request) -> Response:
+    """`/echo/hello` -> `hello`."""
+    text = request.path.removeprefix("/echo/")
+    return Response(body=text.encode("utf-8", "surrogateescape"))
+
+
+def show_user_agent(request: Request) -> Response:
+    """Answer with the name of the client's program."""
+    return Response(body=request.fields.get("user-agent", "").encode("latin-1"))
+
+
+def list_parameters(request: Request) -> Response:
+    """`/search?q=a%26b&n=1` -> the lines `q: a&b` and `n: 1`."""
+    pairs = parse_qsl(request.query, keep_blank_values=True, errors="surrogateescape")
+    text = "".join(f"{name}: {value}\n" for name, value in pairs)
+    return Response(body=text.encode("utf-8", "surrogateescape"))
+
+
+def read_file(file: BinaryIO, length: int) -> Iterator[bytes]:
+    """Yield a file in pieces: a large one needs no more memory than a small one."""
+    with file:
+        file.seek(0)
+        while piece := file.read(min(length, PIECE)):
+            length -= len(piece)
+            yield piece
+    if length:
+        raise ConnectionError("the file has become shorter than we promised")
+
+
+def find_file(request: Request) -> Path | None:
+    """`/files/a/b.txt` -> the Path of that file, though there may be none; None: no such place."""
+    root = settings.directory.resolve()
+    try:  # realpath follows `..` and links: what is compared is where the file really is.
+        path = Path(os.path.realpath(root / request.path.removeprefix("/files/")))
+        return path if path.is_relative_to(root) and not path.is_dir() else None
+    except (OSError, ValueError):  # A name that is too long, or that holds a NUL
+        return None
+
+
+def show_file(request: Request) -> Response:
+    """Answer with the file that the path names."""
+    path = find_file(request)
+    if not path or not path.is_file() or not os.access(path, os.R_OK):
+        return error_page("404 Not Found")
+    file = path.open("rb")
+    size = os.fstat(file.fileno()).st_size
+    content_type = CONTENT_TYPES.get(path.suffix.lower(), BINARY)
+    return Response(body=read_file(file, size), content_type=content_type, length=size)
+
+
+def echo_body(request: Request) -> Response:
+    """Answer with the very body that was sent."""
+    copy = tempfile.SpooledTemporaryFile(PIECE)
+    copy.writelines(request.body)
+    return Response(body=read_file(copy, copy.tell()), content_type=BINARY, length=copy.tell())
+
+
+def store_file(request: Request) -> Response:
+    """Store the body under the name in the path: the whole of it, or nothing."""
+    path = find_file(request)
+    if not path or not path.parent.is_dir():
+        return error_page("404 Not Found")
+    upload = settings.directory / f".{os.urandom(16).hex()}.upload"
+    try:
+        with upload.open("xb") as file:
+            file.writelines(request.body)
+        upload.replace(path)  # In one step: a reader gets the old file or the new one, never half.
+    finally:
+        upload.unlink(missing_ok=True)
+    return Response("201 Created")
+
+
+GET_ROUTES: dict[str, Callable] = {
+    **dict.fromkeys(PAGES, show_page),
+    "/echo/": echo_path,
+    "/user-agent": show_user_agent,
+    "/search": list_parameters,
+    "/files/": show_file,
+}
+POST_ROUTES: dict[str, Callable] = {"/echo": echo_body, "/files/": store_file}
+ROUTES = {"GET": GET_ROUTES, "HEAD": GET_ROUTES, "POST": POST_ROUTES}
+KNOWN_METHODS = {*ROUTES, "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT"}
+
+
+def respond(request: Request) -> Response:
+    """Choose the answer to `request`."""
+    path, prefix = request.path, request.path[: request.path.find("/", 1) + 1]
+    handlers = {name: table.get(path) or table.get(prefix) for name, table in ROUTES.items()}
+    if handlers.get(request.method):
+        return handlers[request.method](request)
+    if request.method not in KNOWN_METHODS:
+        return error_page("501 Not Implemented")
+    allowed = ", ".join([name for name in handlers if path == "*" or handlers[name]])
+    if allowed:
+        status = "200 OK" if request.method == "OPTIONS" else "405 Method Not Allowed"
+        return Response(status, fields={"Allow": f"OPTIONS, {allowed}"})
+    return error_page("404 Not Found")
+
+
+def fit_to_client(request: Request, response: Response) -> Response:
+    """Adapt the response to what this client can take and wants."""
+    if request.method == "HEAD":
+        response.body = iter(())  # All else stays as it would be for GET.
+    return response
+
+
+def build_head(response: Response) -> bytes:
+    """Return all that comes before the body, down to the empty line that ends it."""
+    lines = [f"HTTP/1.1 {response.status}"]
+    fields = {
+        "Date": formatdate(usegmt=True),
+        "Server": "eighteen-stages",
+        "Connection": "close",
+        "Content-Type": response.content_type,
+        "X-Content-Type-Options": "nosniff",  # Browsers, do not guess another type.
+        "Content-Length": str(response.length),
+        **response.fields,
+    }
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def send_response(connection: socket.socket, response: Response) -> None:
+    """Send the head, then the body."""
+    connection.settimeout(settings.idle_timeout)  # A client that does not read is silent too.
+    connection.sendall(build_head(response) + next(response.body, b""))  # Together, in one packet
+    for piece in response.body:
+        connection.sendall(piece)
+
+
+# --- Connections: who is served, and how long -----------------------------------------------------
+
+
+def log(connection: socket.socket, request: Request | None, response: Response) -> None:
+    """Print one line for a request, in the Common Log Format that most servers share."""
+    what = f"{request.method} {request.target} HTTP/1.{request.minor}" if request else "-"
+    length = response.length
+    client, now = connection.getpeername()[0], time.strftime("%d/%b/%Y:%H:%M:%S %z")
+    with log_lock, contextlib.suppress(OSError):  # Nobody reads the log any more? Serve on.
+        print(f'{client} - - [{now}] "{what}" {response.status[:3]} {length}', flush=True)
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Close, but let the client read to the end first: bytes left unread would make it a reset."""
+    deadline = time.monotonic() + LINGER
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(LINGER)
+        while time.monotonic() < deadline and connection.recv(PIECE):
+            pass
+    connection.close()
+
+
+def serve_request(connection: socket.socket) -> None:
+    """Read one request and answer it."""
+    request = None
+    try:
+        request = read_request(connection)
+        response = fit_to_client(request, respond(request))
+    except HTTPError as error:
+        response = error_page(str(error))
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception:  # A mistake of ours, or a full disk: the client gets an answer all the same.
+        traceback.print_exc()
+        response = error_page("500 Internal Server Error")
+    if not settings.quiet:
+        log(connection, request, response)
+    send_response(connection, response)
+
+
+def serve_connection(connection: socket.socket) -> None:
+    """Serve one client, whatever it does, and hang up."""
+    try:
+        with contextlib.suppress(OSError):  # The client has left: there is nobody to tell.
+            serve_request(connection)
+    finally:
+        hang_up(connection)
+        slots.release()
+
+
+def serve_forever(listener: socket.socket) -> None:
+    """Serve each client in a thread of its own, so that nobody waits for somebody slow."""
+    while True:
+        slots.acquire()
+        connection, _ = listener.accept()
+        threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
+
+
+def read_settings(arguments: list[str]) -> None:
+    """Fill in `settings` from the command line and the environment."""
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT", "4221"))
+    parser.add_argument("--idle-timeout", type=float, default=os.environ.get("IDLE_TIMEOUT", "5"))
+    parser.add_argument("--directory", type=Path, default=Path("public"))
+    parser.add_argument("--quiet", action="store_true", help="print no line for each request")
+    parser.parse_known_args(arguments, settings)
+    if settings.directory != Path("public") and not settings.directory.is_dir():
+        parser.error(f"there is no folder {settings.directory}")
+
+
+def open_listener() -> socket.socket:
+    """Return a socket that waits for clients on our port."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # Let a restart have it back.
+    try:
+        listener.bind((HOST, settings.port))
+    except (OSError, OverflowError) as error:
+        sys.stderr.write(
+            f"Can't use port {settings.port}: {error}. Stop what has it, or set PORT.\n"
+        )
+        raise SystemExit(2) from None
+    listener.listen()
+    return listener
+
+
+if __name__ == "__main__":
+    read_settings(sys.argv[1:])
+    with contextlib.suppress(KeyboardInterrupt), open_listener() as listener:
+        print(f"Listening on http://{HOST}:{listener.getsockname()[1]}", file=sys.stderr)
+        serve_forever(listener)
