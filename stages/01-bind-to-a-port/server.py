@@ -22,6 +22,7 @@ settings = argparse.Namespace()  # Filled in by `read_settings`
 
 
 # --- Responses: from a Request to a Response, and to bytes ----------------------------------------
+
 # --- Connections: who is served, and how long -----------------------------------------------------
 
 
@@ -51,9 +52,7 @@ def open_listener() -> socket.socket:
     try:
         listener.bind((HOST, settings.port))
     except (OSError, OverflowError) as error:
-        sys.stderr.write(
-            f"Can't use port {settings.port}: {error}. Stop what has it, or set PORT.\n"
-        )
+        sys.stderr.write(f"Can't use port {settings.port}: {error}. Free it, or set PORT.\n")
         raise SystemExit(2) from None
     listener.listen()
     return listener

@@ -139,6 +139,8 @@ def send_response(connection: socket.socket, response: Response) -> None:
 
 
 # --- Connections: who is served, and how long -----------------------------------------------------
+
+
 def hang_up(connection: socket.socket) -> None:
     """Close, but let the client read to the end first: bytes left unread would make it a reset."""
     deadline = time.monotonic() + LINGER
@@ -189,9 +191,7 @@ def open_listener() -> socket.socket:
     try:
         listener.bind((HOST, settings.port))
     except (OSError, OverflowError) as error:
-        sys.stderr.write(
-            f"Can't use port {settings.port}: {error}. Stop what has it, or set PORT.\n"
-        )
+        sys.stderr.write(f"Can't use port {settings.port}: {error}. Free it, or set PORT.\n")
         raise SystemExit(2) from None
     listener.listen()
     return listener

@@ -424,9 +424,7 @@ def open_listener() -> socket.socket:
     try:
         listener.bind((HOST, settings.port))
     except (OSError, OverflowError) as error:
-        sys.stderr.write(
-            f"Can't use port {settings.port}: {error}. Stop what has it, or set PORT.\n"
-        )
+        sys.stderr.write(f"Can't use port {settings.port}: {error}. Free it, or set PORT.\n")
         raise SystemExit(2) from None
     listener.listen()
     return listener

@@ -348,7 +348,7 @@ def accepts_gzip(accepted: str) -> bool:
 
 
 def make_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """`b"hello"` -> `b"5\\r\\nhello\\r\\n"`, and a last chunk, which is empty (RFC 9112 section 7)."""
+    """`b"hello"` -> `b"5\\r\\nhello\\r\\n"`, and a last chunk, which is empty (RFC 9112, 7.1)."""
     for piece in pieces:
         yield b"%x\r\n%b\r\n" % (len(piece), piece)
     yield b"0\r\n\r\n"
@@ -487,9 +487,7 @@ def open_listener() -> socket.socket:
     try:
         listener.bind((HOST, settings.port))
     except (OSError, OverflowError) as error:
-        sys.stderr.write(
-            f"Can't use port {settings.port}: {error}. Stop what has it, or set PORT.\n"
-        )
+        sys.stderr.write(f"Can't use port {settings.port}: {error}. Free it, or set PORT.\n")
         raise SystemExit(2) from None
     listener.listen()
     return listener
