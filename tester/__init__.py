@@ -1,0 +1,1 @@
+"""Grades HTTP servers, stage by stage, over real sockets: `python -m tester`."""

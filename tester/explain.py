@@ -1,0 +1,171 @@
+"""Puts into words why a check failed: from an exception and the record to a `Failure`."""
+
+from __future__ import annotations
+
+import re
+
+from tester.attempt import Server
+from tester.facts import CheckFailed, Client
+from tester.results import Failure, Pointer
+from tester.wire import BadResponse, WireError
+
+DEFAULT_PORT = 4221  # Where the learner's own server listens when it is started by hand.
+REQUEST = re.compile(
+    r"(?P<method>[A-Z]+) (?P<target>/[!-~]*) HTTP/1\.(?P<minor>[01])\r\n"
+    r"(?P<fields>(?:[!-9;-~]+: [ -~]*\r\n)*)\r\n(?P<body>[\n -~]*)",
+    re.DOTALL,
+)
+
+# The likely cause, by what happened and from which stage on; the last that fits is told.
+LIKELY = {
+    "refused": (
+        (1, "Is the listening socket still open? `accept` must be called in a loop."),
+        (2, "Did the server stop after its first client? `accept` must be called in a loop."),
+    ),
+    "silent": (
+        (1, "Does the server call `accept`, and `close` when it is done?"),
+        (2, "Does it wait for more than the client sends? `recv` returns what is there."),
+        (3, "Does it wait for more than the client sends, or forget to close the connection?"),
+        (8, "Does it wait for the end of the connection instead of the empty line of the head?"),
+        (10, "Is it still busy with another client? One thread for each connection helps."),
+        (14, "Does it wait for a body that does not come, or for more than Content-Length?"),
+        (15, "Does it answer the second request on a connection as it does the first?"),
+        (18, "Does it wait for more after the last chunk (0 CR LF CR LF)?"),
+    ),
+    "closed": (
+        (1, "Did the program fail here? Look at what it printed."),
+        (3, "Is the answer sent with `sendall`, whole, before `close`?"),
+        (7, "Is Content-Length the number of bytes that are really sent?"),
+        (15, "Does it close although the client did not ask for that?"),
+    ),
+    "reset": (
+        (1, "Was the socket closed with bytes in it that nobody had read? Read the request first."),
+        (14, "Was the socket closed before the whole body was read?"),
+    ),
+}
+SENTENCES = {
+    "refused": "the connection was refused: nobody listens on port {port} any more",
+    "silent": "the server stayed silent: it went on waiting, {seconds:.1f} s long, instead of {doing}",
+    "closed": "the server closed the connection before it was done {doing}",
+    "reset": "the server reset the connection (its end was a crash, no goodbye) while {doing}",
+}
+
+
+def explain(error: BaseException, client: Client, stage: int) -> Failure:
+    """Return what there is to say about `error`, which ended a check of `stage`."""
+    server = client.server
+    if isinstance(error, (CheckFailed, BadResponse)):
+        failure = _explain_answer(error)
+    elif isinstance(error, WireError):
+        failure = _explain_wire(error, server, stage)
+    else:
+        failure = {"message": f"the check itself failed: {error!r}"}
+    connection = getattr(error, "connection", None)
+    number = connection.number if connection else client.record.connections
+    return Failure(
+        **failure,
+        exchange=tuple(client.record.messages),
+        ending=client.record.endings.get(number, ""),
+        command=by_hand(
+            b"".join(
+                message.data
+                for message in client.record.messages
+                if message.connection == number and message.direction == "sent"
+            ),
+            server.address.port if server.hard_coded else DEFAULT_PORT,
+        ),
+        output=server.output.tail() if server.output else "",
+    )
+
+
+def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, object]:
+    """Say what is wrong with bytes that came."""
+    if isinstance(error, CheckFailed):
+        return {
+            "message": error.message,
+            "expected": error.expected,
+            "got": error.got,
+            "pointer": error.pointer,
+        }
+    cause = error.cause
+    return {
+        "message": cause.message,
+        "expected": cause.expected,
+        "got": repr(cause.line)[1:],
+        "pointer": Pointer(cause.line, cause.index),
+    }
+
+
+def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, object]:
+    """Say how the conversation broke off, and why that is likely."""
+    server.output.pause(0.05)  # A crash may just be printing its last words.
+    code = server.exit_code
+    if code is not None and error.kind in ("refused", "closed", "reset"):
+        server.output.finish()
+        lines = server.output.tail(1)
+        return {
+            "message": f"the server exited (code {code}) while {error.doing}",
+            "expected": "a server that goes on serving",
+            "got": lines or "it printed nothing before it ended",
+        }
+    likely = [words for first, words in LIKELY[error.kind] if first <= stage][-1]
+    sentence = SENTENCES[error.kind].format(
+        port=server.address.port, seconds=error.connection.seconds, doing=error.doing
+    )
+    return {"message": sentence, "expected": f"the server {_as_fact(error.doing)}", "got": likely}
+
+
+def _as_fact(doing: str) -> str:
+    """`"answering"` -> `"to be answering"`."""
+    return f"to be {doing}"
+
+
+def by_hand(sent: bytes, port: int = DEFAULT_PORT) -> str:
+    """Return a shell command that sends the same bytes: curl, or printf and nc where it can't.
+
+    >>> by_hand(b"GET /a HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
+    "curl -i 'http://localhost:4221/a'"
+    """
+    if not sent:
+        return f"nc localhost {port}"
+    match = REQUEST.fullmatch(sent.decode("latin-1")) if len(sent) < 2000 else None
+    if match:
+        command = _curl(match, port)
+        if command:
+            return command
+    return f"printf {_printf_format(sent)} | nc localhost {port}"
+
+
+def _curl(match: re.Match[str], port: int) -> str | None:
+    """Return the curl command for a request that curl can send as it was sent."""
+    pairs = [line.partition(": ")[::2] for line in match["fields"].splitlines()]
+    names = [name.lower() for name, _ in pairs]
+    if len(set(names)) < len(names) or "host" not in names or "transfer-encoding" in names:
+        return None
+    words = ["curl -i"]
+    words += ["--path-as-is"] if "/." in match["target"] or "//" in match["target"] else []
+    words += ["--http1.0"] if match["minor"] == "0" else []
+    words += {"GET": [], "HEAD": ["-I"]}.get(match["method"], [f"-X {match['method']}"])
+    for name, value in pairs:
+        if name.lower() == "host" and value != "localhost":
+            words.append(f"-H {quote(f'Host: {value}')}")
+        elif name.lower() not in ("host", "content-length", "connection"):
+            words.append(f"-H {quote(f'{name}: {value}' if value else f'{name};')}")
+    if match["body"]:
+        words.append(f"--data-binary {quote(match['body'])}")
+    return " ".join([*words, quote(f"http://localhost:{port}{match['target']}")])
+
+
+def quote(text: str) -> str:
+    """Quote `text` for a shell, always, so that it can be pasted."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _printf_format(data: bytes) -> str:
+    """Write `data` as a quoted format for printf; what is long is cut, and says so."""
+    escapes = {b"\r": "\\r", b"\n": "\\n", b"%": "%%", b"\\": "\\\\", b"'": "'\\''"}
+    text = ""
+    for index in range(min(len(data), 1500)):
+        byte = data[index : index + 1]
+        text += escapes.get(byte) or (byte.decode() if b" " <= byte <= b"~" else f"\\{byte[0]:03o}")
+    return f"'{text}'"

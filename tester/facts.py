@@ -1,0 +1,307 @@
+"""Facts about answers, one a function: each passes in silence, or raises CheckFailed and says why.
+
+And the means to get answers: `Client`, which asks, and `Words`, which makes up what it says.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import string
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tester.attempt import Server
+from tester.response import Response
+from tester.results import Pointer
+from tester.wire import ANSWER_TIMEOUT, END_TIMEOUT, Connection, Record, WireError
+
+SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
+Fields = Iterable[tuple[str, str]]
+
+
+class CheckFailed(AssertionError):
+    """A rule does not hold."""
+
+    def __init__(
+        self,
+        message: str,
+        expected: str = "",
+        got: str = "",
+        pointer: Pointer | None = None,
+        connection: Connection | None = None,
+    ) -> None:
+        """Say what went wrong in one sentence, and show it."""
+        super().__init__(message)
+        self.message = message
+        self.expected = expected
+        self.got = got
+        self.pointer = pointer
+        self.connection = connection
+
+
+class Words(random.Random):
+    """Random words for paths, names and values: nobody can pass by knowing them beforehand."""
+
+    def word(self, length: int = 8) -> str:
+        """Return lower-case letters."""
+        return "".join(self.choices(string.ascii_lowercase, k=length))
+
+    def data(self, size: int) -> bytes:
+        """Return `size` bytes of every value."""
+        return self.randbytes(size)
+
+    def text(self, size: int) -> bytes:
+        """Return `size` bytes of readable text that gzip can make smaller."""
+        words = [self.word(self.randint(3, 9)) for _ in range(200)]
+        lines = (" ".join(self.choices(words, k=12)) for _ in range(size // 40 + 1))
+        return "\n".join(lines).encode()[:size].ljust(size, b".")
+
+
+def request_bytes(
+    target: str = "/",
+    method: str = "GET",
+    fields: Fields = (),
+    body: bytes | None = None,
+    *,
+    version: str = "1.1",
+    host: str | None = "localhost",
+    connection: str | None = "close",
+) -> bytes:
+    """Write a request; with a `body`, its Content-Length too unless `fields` frame it.
+
+    >>> request_bytes("/a", connection=None)
+    b'GET /a HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'
+    """
+    lines = [f"{method} {target} HTTP/{version}"]
+    lines += [f"Host: {host}"] if host is not None else []
+    lines += [f"{name}: {value}" for name, value in fields]
+    names = {name.lower() for name, _ in fields}
+    if body is not None and not names & {"content-length", "transfer-encoding"}:
+        lines.append(f"Content-Length: {len(body)}")
+    if connection is not None and "connection" not in names:
+        lines.append(f"Connection: {connection}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
+def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    """Write `chunks` as a chunked body, and the last chunk.
+
+    >>> chunked(b"hello")
+    b'5\\r\\nhello\\r\\n0\\r\\n\\r\\n'
+    """
+    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
+
+
+class Client:
+    """What a check talks to the attempt with; remembers every byte."""
+
+    def __init__(self, server: Server, words: Words) -> None:
+        """Talk to `server`; nothing is sent yet."""
+        self.server = server
+        self.words = words
+        self.record = Record()
+        self._connections: list[Connection] = []
+
+    def connect(self) -> Connection:
+        """Open a connection; it is closed when the check is over. Raises WireError."""
+        connection = Connection(self.server.address, self.record)
+        self._connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close every connection of this check."""
+        for connection in self._connections:
+            connection.close()
+
+    def ask(
+        self,
+        target: str = "/",
+        method: str = "GET",
+        fields: Fields = (),
+        body: bytes | None = None,
+        **options: Any,
+    ) -> Response:
+        """Send a request on a connection of its own and return the answer.
+
+        The connection is asked to end (`Connection: close`), so that stray bytes behind the answer
+        are seen: they fail the check. `options` are those of `request_bytes`.
+        Raises CheckFailed, WireError and BadResponse.
+        """
+        return self.ask_raw(request_bytes(target, method, tuple(fields), body, **options), method)
+
+    def ask_raw(
+        self, data: bytes, method: str = "GET", *, seconds: float = ANSWER_TIMEOUT
+    ) -> Response:
+        """Send `data` as it is on a connection of its own and return the answer."""
+        connection = self.connect()
+        connection.send(data)
+        response = connection.read_response(method, seconds)
+        self.expect_nothing_more(connection)
+        connection.close()
+        return response
+
+    def expect_nothing_more(self, connection: Connection) -> None:
+        """Raise CheckFailed if bytes come after the last answer that was read.
+
+        Waits for the end of the connection, which a rule of its own demands: here it may be late.
+        """
+        patient = not self.server.keeps_open
+        try:
+            rest = connection.read_end(END_TIMEOUT if patient else SHORT_END_TIMEOUT)
+        except WireError as error:
+            if error.kind == "silent":
+                self.server.keeps_open = True
+            return
+        expect_nothing_left(rest, connection)
+
+    def expect_serving(self) -> None:
+        """Raise WireError unless the server still takes a client: it reads and ends the connection.
+
+        How it ends does not matter here: other rules ask for that.
+        """
+        connection = self.connect()
+        try:
+            connection.send(request_bytes("/"))
+            while connection.receive(doing="serving the next client"):
+                pass
+        except WireError as error:
+            if error.kind != "reset":
+                raise
+        connection.close()
+
+
+def fail(message: str, expected: str = "", got: str = "", **more: Any) -> None:
+    """Raise CheckFailed."""
+    raise CheckFailed(message, expected, got, **more)
+
+
+def expect(condition: object, message: str, expected: str = "", got: str = "") -> None:
+    """Raise CheckFailed unless `condition` holds."""
+    if not condition:
+        raise CheckFailed(message, expected, got)
+
+
+def expect_nothing_left(rest: bytes, connection: Connection | None = None) -> None:
+    """Fail if bytes came behind the end of an answer."""
+    if rest:
+        raise CheckFailed(
+            f"{len(rest)} bytes too many came behind the end of the answer",
+            "nothing after the body's last byte",
+            f"{len(rest)} more bytes: does Content-Length count all of the body, in bytes?",
+            Pointer(rest[:80], 0),
+            connection,
+        )
+
+
+def expect_status(response: Response, *statuses: int, reason: str | None = None) -> None:
+    """Fail unless the status code is one of `statuses`, and the reason is `reason` if given."""
+    wanted = " or ".join(map(str, statuses)) + (f" {reason}" if reason else "")
+    got = f"{response.status} {response.reason}"
+    if response.status not in statuses:
+        message = f"the status is {got}, not {wanted}"
+        raise CheckFailed(message, f"status {wanted}", got, Pointer(response.status_line, 9))
+    if reason is not None and response.reason != reason:
+        message = f"the words behind the status code are {response.reason!r}, not {reason!r}"
+        raise CheckFailed(message, wanted, got, Pointer(response.status_line, 13))
+
+
+def expect_refused(response: Response) -> None:
+    """Fail unless the status is a 4xx."""
+    if not 400 <= response.status < 500:
+        got = f"{response.status} {response.reason}"
+        pointer = Pointer(response.status_line, 9)
+        raise CheckFailed(f"the status is {got}, not a 4xx", "a 4xx status", got, pointer)
+
+
+def expect_body(response: Response, expected: bytes) -> None:
+    """Fail unless the body is exactly `expected`."""
+    if response.body == expected:
+        return
+    index = _first_difference(response.body, expected)
+    if len(response.body) != len(expected):
+        message = f"the body has {len(response.body)} bytes, not {len(expected)}"
+    else:
+        message = f"the body is wrong from byte {index + 1} on"
+    start = max(0, index - 30)
+    raise CheckFailed(
+        message,
+        _show(expected[start : index + 50]),
+        _show(response.body[start : index + 50]) or "an empty body",
+        Pointer(response.body[start : index + 50], index - start),
+    )
+
+
+def expect_field(
+    response: Response,
+    name: str,
+    wanted: str | re.Pattern[str] | Callable[[str], object],
+    words: str = "",
+) -> None:
+    """Fail unless the field is there once and its value is `wanted`.
+
+    `wanted` is the value, a pattern for the whole of it, or a function; `words` say it for people.
+    """
+    values = response.values(name)
+    words = words or (wanted if isinstance(wanted, str) else getattr(wanted, "pattern", ""))
+    if not values:
+        message = f"the answer has no field {name}"
+        raise CheckFailed(message, f"{name}: {words}", f"no field {name} in the head")
+    if len(values) > 1:
+        message = f"the field {name} comes {len(values)} times"
+        raise CheckFailed(message, f"{name} once", f"{len(values)} lines of {name}")
+    value = values[0]
+    if isinstance(wanted, str):
+        good: object = value == wanted
+    elif isinstance(wanted, re.Pattern):
+        good = wanted.fullmatch(value)
+    else:
+        good = wanted(value)
+    if not good:
+        line = response.field_line(name)
+        index = line.index(b":") + 1
+        index += len(line[index:]) - len(line[index:].lstrip(b" \t"))
+        message = f"{name} is {value!r}, not {words}"
+        raise CheckFailed(message, f"{name}: {words}", f"{name}: {value}", Pointer(line, index))
+
+
+def expect_no_field(response: Response, name: str, why: str) -> None:
+    """Fail if the field is there; `why` ends the sentence "the answer has Content-Length, …"."""
+    if response.values(name):
+        line = response.field_line(name)
+        message = f"the answer has {name}, {why}"
+        raise CheckFailed(
+            message, f"no field {name}", line.decode("latin-1").strip(), Pointer(line, 0)
+        )
+
+
+def expect_media_type(response: Response, *types: str) -> None:
+    """Fail unless the Content-Type is one of `types`, whatever its parameters and letter case."""
+    expect_field(
+        response,
+        "Content-Type",
+        lambda value: value.split(";")[0].strip().lower() in types,
+        " or ".join(types),
+    )
+
+
+def expect_length_field(response: Response) -> None:
+    """Fail unless the end of the body is told by Content-Length."""
+    if response.framing == "end" or response.field("Content-Length") is None:
+        expect_field(response, "Content-Length", str(len(response.body)))
+
+
+def expect_end(connection: Connection, seconds: float = END_TIMEOUT) -> None:
+    """Fail unless the server closes the connection now, in good order, without another byte."""
+    expect_nothing_left(connection.read_end(seconds), connection)
+
+
+def _first_difference(one: bytes, other: bytes) -> int:
+    """Return the first index at which the two differ."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _show(data: bytes) -> str:
+    """Return bytes as one line of text, the way Python writes them."""
+    return repr(data)[1:] if data else ""

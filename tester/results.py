@@ -1,0 +1,119 @@
+"""What grading found: plain data that every report is made from.
+
+Imports nothing of the tester, so that whatever makes results and whatever shows them can share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["passed", "failed", "skipped"]
+Kind = Literal["requirement", "edge"]
+
+
+@dataclass(frozen=True)
+class Message:
+    """Bytes that went one way at one time; the client is the tester, the server the attempt."""
+
+    direction: Literal["sent", "received"]
+    data: bytes
+    seconds: float = 0.0
+    """When, in seconds since the connection was opened."""
+    connection: int = 1
+    """Which of the check's connections, counted from 1."""
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """A line of bytes, and the place in it where it went wrong."""
+
+    line: bytes
+    index: int
+    """Counted in bytes from the start of `line`; may be one past its end."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a failed check has to say, apart from its rule, `Why:` and `Hint:`."""
+
+    message: str
+    """What went wrong in one sentence; for JSON, and for the short list of failures."""
+    expected: str = ""
+    got: str = ""
+    pointer: Pointer | None = None
+    exchange: tuple[Message, ...] = ()
+    ending: str = ""
+    """How the conversation ended, in words: "the server closed the connection"."""
+    command: str = ""
+    """A shell command that shows the same thing by hand."""
+    output: str = ""
+    """The end of what the server printed, or nothing."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The outcome of one check."""
+
+    id: str
+    """`test_07_respond_with_content.py::test_length_counts_bytes`"""
+    stage: int
+    """The stage that introduces the rule."""
+    title: str
+    """The rule: the first line of the check's docstring."""
+    kind: Kind
+    outcome: Outcome
+    why: str = ""
+    hint: str = ""
+    failure: Failure | None = None
+    skipped: str = ""
+    """Why it could not be run, for an outcome of `skipped`."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """The verdict on one stage."""
+
+    stage: int
+    title: str
+    attempt: str
+    seed: int
+    seconds: float
+    tests: tuple[CheckResult, ...] = ()
+    error: str | None = None
+    """Why the attempt could not be graded at all, such as "the attempt exited before it listened"."""
+    output: str = ""
+    """The end of what the attempt printed, where there is an error."""
+
+    def count(self, kind: Kind) -> tuple[int, int]:
+        """Return how many checks of this kind passed, and how many there are."""
+        chosen = [test for test in self.tests if test.kind == kind]
+        return sum(test.outcome == "passed" for test in chosen), len(chosen)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every requirement holds; edge cases never count for that."""
+        passed, total = self.count("requirement")
+        return self.error is None and total > 0 and passed == total
+
+    @property
+    def failures(self) -> list[CheckResult]:
+        """The checks that did not pass, requirements before edge cases, in the ladder's order."""
+        failed = [test for test in self.tests if test.outcome != "passed"]
+        return sorted(failed, key=lambda test: test.kind == "edge")
+
+
+@dataclass(frozen=True)
+class LadderResult:
+    """How far an attempt has come."""
+
+    attempt: str
+    seed: int
+    seconds: float
+    stages: tuple[StageResult, ...] = field(default=())
+
+    @property
+    def reached(self) -> int:
+        """The largest stage that is passed, and 0 if none is."""
+        return max((result.stage for result in self.stages if result.passed), default=0)

@@ -1,0 +1,89 @@
+"""Stage 1, Bind to a Port: the server listens, and takes one client after the other."""
+
+import ipaddress
+
+from tester.attempt import Server, StartError
+from tester.facts import Client, expect, fail, request_bytes
+from tester.suite import edge, restarts, until, waits
+from tester.wire import WireError
+
+STAGE = 1
+
+
+def test_accepts_a_connection(client: Client) -> None:
+    """The server accepts a TCP connection.
+
+    Why: HTTP runs over TCP. Before a client can ask for anything, it must be able to connect
+        (RFC 9110 section 4.2.1, RFC 9112 section 9.1).
+    Hint: Make a socket, then `bind`, `listen` and `accept`, in that order.
+    """
+    client.connect()
+
+
+def test_accepts_again_and_again(client: Client) -> None:
+    """The server accepts one connection after the other, not only the first.
+
+    Why: A server is there for every client that comes. `accept` takes one of them; the next one
+        waits in line until `accept` is called again.
+    Hint: Put `accept` into a `while True` loop, and close each connection before the next.
+    """
+    for _ in range(4):
+        client.expect_serving()
+
+
+@until(1)
+@waits
+def test_hangs_up_by_itself(client: Client) -> None:
+    """The server hangs up by itself, and has sent nothing.
+
+    Why: There is nothing to say yet. Who is done closes the connection, or the client waits.
+    Hint: Call `close()` on the connection that `accept` returned, not on the listening socket.
+    """
+    rest = client.connect().read_end(1.5)
+    expect(not rest, f"the server sent {len(rest)} bytes", "no byte, then the end", repr(rest[:60]))
+
+
+@edge
+def test_listens_on_the_loopback_address_only(server: Server) -> None:
+    """The server listens on 127.0.0.1 (or ::1), where only this machine can reach it.
+
+    Why: A server that listens on 0.0.0.0 is open to everybody on your network, in a café too.
+    Hint: Bind to `("127.0.0.1", port)`. An empty host name means "all addresses".
+    """
+    bound = server.address.bound
+    expect(
+        ipaddress.ip_address(bound.partition("%")[0]).is_loopback,
+        f"the server listens on {bound}, which other machines can reach",
+        "127.0.0.1",
+        bound,
+    )
+
+
+@edge
+@restarts
+def test_can_be_restarted_at_once(client: Client, server: Server) -> None:
+    """The server can be started again on the same port at once.
+
+    Why: When a server closes a connection, the system remembers it for a minute (TIME_WAIT), and
+        refuses the port to a new socket meanwhile: "Address already in use".
+    Hint: `listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)`, before `bind`.
+    """
+    for _ in range(3):  # The server closes first, so it is on its side that the port is remembered.
+        connection = client.connect()
+        try:
+            connection.send(request_bytes("/"))
+            while connection.receive():
+                pass
+        except WireError as error:
+            if error.kind != "reset":
+                raise
+        connection.close()
+    try:
+        server.restart()
+    except StartError as error:
+        fail(
+            "the server could not be started again on the same port",
+            "a server that listens again",
+            error.output.splitlines()[-1] if error.output else str(error),
+        )
+    client.expect_serving()

@@ -1,0 +1,83 @@
+"""Stage 2, Read Connection Data: the server reads what the client sends."""
+
+from tester.attempt import Server
+from tester.facts import Client, Words, expect, request_bytes
+from tester.suite import edge, until, waits
+
+STAGE = 2
+PRINT_TIMEOUT = 4.0  # Seconds until what was sent must have been printed.
+
+
+@until(2)
+@waits
+def test_prints_the_request(client: Client, words: Words, server: Server) -> None:
+    """The server prints the request that it received.
+
+    Why: What a client sends is plain text that you can look at: a line that says what it wants,
+        and lines that say more about it (RFC 9112 section 2.1).
+    Hint: Call `recv(65536)` on the connection and print what it returns. In other languages than
+        Python, make sure that the output is flushed.
+    """
+    path, agent = f"/{words.word()}", words.word()
+    client.connect().send(request_bytes(path, fields=[("User-Agent", agent)]))
+    for text in (f"GET {path} HTTP/1.1", agent):
+        expect(
+            server.output.wait_for(text, PRINT_TIMEOUT),
+            f"{text!r} was sent, but is not in what the server printed",
+            f"the request on the screen, with {text!r} in it",
+            "the server's output does not hold it",
+        )
+
+
+@until(2)
+def test_hangs_up_cleanly_after_the_request(client: Client) -> None:
+    """The server then hangs up, so that the client reads an end and not a reset.
+
+    Why: When a socket is closed while bytes in it are still unread, the system breaks the
+        connection off (a reset), and the client may lose what it had not read yet
+        (RFC 9112 section 9.6).
+    Hint: Read the request first, then call `close()`.
+    """
+    connection = client.connect()
+    connection.send(request_bytes("/"))
+    connection.read_end()
+
+
+def test_survives_a_client_that_leaves_without_a_word(client: Client) -> None:
+    """A client that connects and leaves without a word does not stop the server.
+
+    Why: Browsers open connections that they may never use, and port scanners only look. `recv`
+        then returns `b""`: the end, no error, and no request either.
+    Hint: If `recv` returned nothing, close the connection and go on to the next client.
+    """
+    for _ in range(3):
+        client.connect().close()
+    client.expect_serving()
+
+
+@edge
+def test_survives_bytes_that_are_no_text(client: Client, words: Words) -> None:
+    """Bytes that are not UTF-8 do not stop the server.
+
+    Why: A client may send anything, and `decode()` raises an error at the first byte that is no
+        UTF-8. One client's nonsense must not end the service for all.
+    Hint: Decode with `"latin-1"`, which knows every byte, or with `errors="backslashreplace"`.
+    """
+    with client.connect() as connection:
+        connection.send(b"\xff\xfe\x80" + words.data(60) + b"\xc3\r\n\r\n")
+    client.expect_serving()
+
+
+@edge
+def test_survives_a_client_that_resets(client: Client) -> None:
+    """A client that breaks off the connection (a reset) does not stop the server.
+
+    Why: Programs crash and networks fail. `recv` or `send` then raise ConnectionResetError.
+    Hint: Catch OSError around all that you do with one connection, and go on to the next.
+    """
+    for data in (b"", b"GET / HT", request_bytes("/")):
+        connection = client.connect()
+        if data:
+            connection.send(data)
+        connection.reset()
+    client.expect_serving()

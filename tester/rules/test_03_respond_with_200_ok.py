@@ -1,0 +1,82 @@
+"""Stage 3, Respond with 200 OK: the server answers."""
+
+from tester.facts import Client, CheckFailed, Words, expect, expect_status, request_bytes
+from tester.results import Pointer
+from tester.suite import until, waits
+
+STAGE = 3
+
+
+def test_answer_begins_with_the_status_line(client: Client) -> None:
+    """The answer to `GET /` begins with `HTTP/1.1 200 OK` and CR LF.
+
+    Why: The first line tells the client how its request went: the version, a status code, and
+        words for people. Clients read it letter by letter (RFC 9112 section 4).
+    Hint: `connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")`: bytes, with no blank before them.
+    """
+    connection = client.connect()
+    connection.send(request_bytes("/"))
+    wanted, data = b"HTTP/1.1 200 OK\r\n", b""
+    while len(data) < len(wanted) and wanted.startswith(data):
+        piece = connection.receive()
+        expect(
+            piece or data, "the server closed the connection without an answer", repr(wanted)[1:]
+        )
+        data += piece
+        if not piece:
+            break
+    got = data[: len(wanted)]
+    if got != wanted:
+        pairs = zip(got, wanted, strict=False)
+        index = next((i for i, (a, b) in enumerate(pairs) if a != b), len(got))
+        raise CheckFailed(
+            "the answer does not begin with the status line",
+            repr(wanted)[1:],
+            repr(data[:60])[1:],
+            Pointer(data[:60], index),
+        )
+
+
+def test_head_ends_with_an_empty_line(client: Client) -> None:
+    """The head ends with an empty line, and every line of it ends in CR LF.
+
+    Why: The empty line is how a client knows that the head is over and the body begins. A line
+        that ends in LF alone is read differently by different programs (RFC 9112 section 2.2).
+    Hint: Write `\\r\\n`, never `\\n` alone. The head ends in `\\r\\n\\r\\n`: the end of its last line, and
+        an empty line. Beware of triple-quoted strings: their line ends are `\\n`.
+    """
+    expect_status(client.ask("/"), 200)
+
+
+@until(3)
+def test_says_hello_on_any_path(client: Client, words: Words) -> None:
+    """Any path gets 200, and the body says `Hello World!`.
+
+    Why: The body is what the client asked for; it comes behind the empty line.
+    Hint: Add `b"Hello World!"` behind the head, and send both with one `sendall`.
+    """
+    for path in ("/", f"/{words.word()}", f"/{words.word()}/{words.word()}"):
+        response = client.ask(path)
+        expect_status(response, 200)
+        expect(
+            b"Hello World!" in response.body,
+            f"the body for {path} does not say Hello World!",
+            "Hello World!",
+            repr(response.body[:60])[1:],
+        )
+
+
+@until(14)
+@waits
+def test_connection_ends_after_the_answer(client: Client, words: Words) -> None:
+    """The connection ends after the answer, and the end is no reset.
+
+    Why: Nothing says yet how long the body is: its end is the end of the connection. A reset would
+        tell the client that something was lost (RFC 9112 sections 6.3 and 9.6).
+    Hint: Read the request, `sendall` the answer, then `close()`.
+    """
+    connection = client.connect()
+    fields = [("User-Agent", words.word()), ("Accept", "*/*")]
+    connection.send(request_bytes("/", fields=fields, connection=None))
+    while connection.receive(doing="closing the connection after its answer"):
+        pass

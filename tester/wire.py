@@ -1,0 +1,211 @@
+"""The wire: connections that send raw bytes, read strictly, and record all that went both ways."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tester.attempt import Address
+from tester.response import Malformed, Response, ResponseReader
+from tester.results import Message
+
+ANSWER_TIMEOUT = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
+END_TIMEOUT = 2.0  # Seconds until a connection must end that has nothing more to say.
+CONNECT_TIMEOUT = 5.0  # Seconds.
+PIECE = 256 * 1024  # Bytes that one recv brings at most.
+KEPT = 64 * 1024  # Bytes of one message that are kept in the record; of more, head and end.
+
+
+class WireError(Exception):
+    """The conversation did not go on as it must; `kind` names how."""
+
+    def __init__(self, kind: str, connection: Connection, doing: str) -> None:
+        """Say what happened: `kind` is refused, silent, closed or reset; `doing` what for."""
+        super().__init__(f"{kind} while {doing}")
+        self.kind = kind
+        self.connection = connection
+        self.doing = doing
+
+
+class BadResponse(Exception):
+    """The bytes that came are no HTTP response."""
+
+    def __init__(self, connection: Connection, cause: Malformed) -> None:
+        """Keep where it was seen and what is wrong."""
+        super().__init__(cause.message)
+        self.connection = connection
+        self.cause = cause
+
+
+@dataclass
+class Record:
+    """What went over the connections of one check, in order."""
+
+    messages: list[Message] = field(default_factory=list)
+    endings: dict[int, str] = field(default_factory=dict)
+    """By connection, counted from 1: how it ended, in words."""
+    connections: int = 0
+
+    def add(self, direction: str, data: bytes, seconds: float, connection: int) -> None:
+        """Add bytes; those that follow others the same way are one message."""
+        last = self.messages[-1] if self.messages else None
+        if last and last.direction == direction and last.connection == connection:
+            data, seconds = last.data + data, last.seconds
+            self.messages.pop()
+        if len(data) > 2 * KEPT:
+            data = data[:KEPT] + data[-KEPT:]
+        self.messages.append(Message(direction, data, seconds, connection))
+
+
+class Connection:
+    """A TCP connection to the attempt."""
+
+    def __init__(self, address: Address, record: Record | None = None) -> None:
+        """Connect. Raises WireError where nobody listens."""
+        self.address = address
+        self.record = record if record is not None else Record()
+        self.record.connections += 1
+        self.number = self.record.connections
+        self.ended = False
+        self.arrivals: list[tuple[float, bytes]] = []
+        """What came, and when: seconds since the connection was opened."""
+        self._extra = b""
+        self._opened = time.monotonic()
+        try:
+            self.socket = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
+        except OSError as error:
+            kind = "silent" if isinstance(error, TimeoutError) else "refused"
+            self._end("the connection was refused" if kind == "refused" else "nobody accepted")
+            raise WireError(kind, self, "connecting") from None
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def seconds(self) -> float:
+        """How long the connection has been open."""
+        return time.monotonic() - self._opened
+
+    def _end(self, how: str) -> None:
+        """Remember how the connection ended, the first time."""
+        self.ended = True
+        self.record.endings.setdefault(self.number, how)
+
+    def send(self, data: bytes) -> None:
+        """Send all of `data`. Raises WireError if the server has hung up."""
+        self.record.add("sent", data, self.seconds, self.number)
+        self.socket.settimeout(ANSWER_TIMEOUT)
+        try:
+            self.socket.sendall(data)
+        except TimeoutError:
+            raise WireError("silent", self, "taking what we send") from None
+        except OSError:
+            self._end("the server reset the connection")
+            raise WireError("reset", self, "taking what we send") from None
+
+    def send_pieces(self, pieces: Iterable[bytes], pause: float = 0.02) -> None:
+        """Send each piece as a packet of its own, `pause` seconds apart."""
+        for number, piece in enumerate(pieces):
+            if number:
+                time.sleep(pause)  # Not a wait for anything: the gap is what is being tested.
+            self.send(piece)
+
+    def receive(self, seconds: float = ANSWER_TIMEOUT, doing: str = "answering") -> bytes:
+        """Return the next bytes, b"" at the end. Raises WireError after `seconds`, or at a reset."""
+        if self._extra:
+            data, self._extra = self._extra, b""
+            return data
+        self.socket.settimeout(max(seconds, 0.001))
+        try:
+            data = self.socket.recv(PIECE)
+        except TimeoutError:
+            self.record.endings.setdefault(
+                self.number, "the connection stayed open, and nothing more came"
+            )
+            raise WireError("silent", self, doing) from None
+        except OSError:
+            self._end("the server reset the connection")
+            raise WireError("reset", self, doing) from None
+        if data:
+            self.record.add("received", data, self.seconds, self.number)
+            self.arrivals.append((self.seconds, data))
+        else:
+            self._end("the server closed the connection")
+        return data
+
+    def read_response(
+        self, method: str = "GET", seconds: float = ANSWER_TIMEOUT, *, interim: bool = False
+    ) -> Response:
+        """Read one response within `seconds`; keep what comes after it for the next call.
+
+        Interim responses (1xx) are skipped unless `interim`. Raises WireError and BadResponse.
+        """
+        deadline = time.monotonic() + seconds
+        reader = ResponseReader(method)
+        while not reader.complete:
+            data = self.receive(deadline - time.monotonic())
+            try:
+                if data:
+                    reader.feed(data)
+                elif not reader.end():
+                    raise WireError("closed", self, _describe_missing(reader))
+            except Malformed as cause:
+                raise BadResponse(self, cause) from None
+            if reader.complete and reader.response.status < 200 and not interim:
+                self._extra, reader = reader.extra, ResponseReader(method)
+        self._extra = reader.extra + self._extra
+        return reader.response
+
+    def read_end(self, seconds: float = END_TIMEOUT) -> bytes:
+        """Return all that still comes until the server closes. Raises WireError if it does not."""
+        deadline = time.monotonic() + seconds
+        rest = b""
+        while data := self.receive(deadline - time.monotonic(), "hanging up"):
+            rest += data
+        return rest
+
+    def has_pending(self) -> bool:
+        """Return whether bytes are here that nobody has read."""
+        if self._extra:
+            return True
+        self.socket.settimeout(0)
+        try:
+            return bool(self.socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
+
+    def half_close(self) -> None:
+        """Say that we send no more, and go on reading."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close in good order."""
+        with contextlib.suppress(OSError):
+            self.socket.close()
+
+    def reset(self) -> None:
+        """Leave without a word: the server sees a reset instead of an end."""
+        with contextlib.suppress(OSError):
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.socket.close()
+
+    def __enter__(self) -> Connection:
+        """Use as a context: closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+
+def _describe_missing(reader: ResponseReader) -> str:
+    """Say what was missing when the connection ended too early."""
+    if reader.response is None:
+        return "sending the head of its answer"
+    if reader.response.framing == "length":
+        whole = reader.received + reader.missing
+        return f"sending the body: {reader.received} of {whole} bytes had come"
+    return "sending the body: the last chunk (0 CR LF CR LF) had not come"
