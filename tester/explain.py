@@ -45,7 +45,7 @@ LIKELY = {
 }
 SENTENCES = {
     "refused": "the connection was refused: nobody listens on port {port} any more",
-    "silent": "the server stayed silent: it went on waiting, {seconds:.1f} s long, instead of {doing}",
+    "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
     "closed": "the server closed the connection before it was done {doing}",
     "reset": "the server reset the connection (its end was a crash, no goodbye) while {doing}",
 }

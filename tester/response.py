@@ -1,7 +1,7 @@
 """A strict reader of HTTP/1.1 responses: raw bytes in, a `Response` or a `Malformed` out.
 
 It is stricter than curl and browsers are on purpose: what they let pass, other clients refuse.
-RFC 9112 sections 2.2 (line ends), 4 (status line), 5 (fields), 6.3 (which length counts), 7.1 (chunks).
+RFC 9112 sections 2.2 (line ends), 4 (status line), 5 (fields), 6.3 (the length), 7.1 (chunks).
 """
 
 from __future__ import annotations
@@ -311,7 +311,7 @@ def _parse_field(line: bytes) -> tuple[str, str]:
 
 
 def _find_framing(response: Response, method: str) -> tuple[str, int]:
-    """Return how the body ends, and its length in bytes (RFC 9112 section 6.3). Raises Malformed."""
+    """Return how the body ends, and its bytes (RFC 9112 section 6.3). Raises Malformed."""
     lengths = [part.strip() for v in response.values("content-length") for part in v.split(",")]
     codings = [
         part.strip().lower() for v in response.values("transfer-encoding") for part in v.split(",")

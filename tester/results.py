@@ -82,7 +82,7 @@ class StageResult:
     seconds: float
     tests: tuple[CheckResult, ...] = ()
     error: str | None = None
-    """Why the attempt could not be graded at all, such as "the attempt exited before it listened"."""
+    """Why it could not be graded at all, such as "the attempt exited before it listened: …"."""
     output: str = ""
     """The end of what the attempt printed, where there is an error."""
 

@@ -1,4 +1,4 @@
-"""The pytest side of the rules: which are in force, what they run against, and how long waits overlap.
+"""The pytest side of the rules: which are in force, what they run against, how waits overlap.
 
 `tester/rules/conftest.py` hands this to pytest, so that plain `pytest tester/rules --attempt PATH
 --stage N` runs the same checks as `python -m tester grade`.
@@ -72,7 +72,7 @@ def read_rule(item: pytest.Item) -> Rule:
 
 
 def split_docstring(text: str) -> tuple[str, str, str]:
-    """`"Rule.\\n\\nWhy: because.\\nHint: so."` -> `("Rule.", "because.", "so.")`, each on one line."""
+    """`"Rule.\\n\\nWhy: because.\\nHint: so."` -> `("Rule.", "because.", "so.")`."""
     parts = {"title": [], "why": [], "hint": []}
     current = "title"
     for line in inspect.cleandoc(text).splitlines():
@@ -231,7 +231,7 @@ def call(function: Callable[..., None], client: Client) -> BaseException | None:
 
 
 def _turn(item: pytest.Item) -> int:
-    """Return when a check has its turn: the plain ones first, then those that wait, then restarts."""
+    """Return when a check has its turn: plain ones first, then those that wait, then restarts."""
     return next(
         (n for n, name in ((1, "waits"), (2, "restarts")) if item.get_closest_marker(name)), 0
     )

@@ -113,7 +113,7 @@ class Connection:
             self.send(piece)
 
     def receive(self, seconds: float = ANSWER_TIMEOUT, doing: str = "answering") -> bytes:
-        """Return the next bytes, b"" at the end. Raises WireError after `seconds`, or at a reset."""
+        """Return the next bytes, b"" at the end. Raises WireError after `seconds` or at a reset."""
         if self._extra:
             data, self._extra = self._extra, b""
             return data

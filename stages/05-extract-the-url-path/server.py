@@ -2,7 +2,7 @@
 
 Can:     take the path out of the request target, decode it, and echo a part of it.
 Cannot:  read the query (it is cut off), or grow to many pages without many ifs.
-New:     `decode_path`: first the target is cut at `?`, then escapes are decoded, once.
+New:     `split_target`: first the target is cut at `?`, then escapes are decoded, once.
 RFC:     9112 section 3.2 (request target), 3986 section 2.1 (percent-encoding)
 """
 

@@ -2,7 +2,7 @@
 
 Can:     send text compressed to clients that can unpack it.
 Cannot:  take a request that comes before the last one is answered.
-New:     `accepts_gzip`, `compress`, and the fields `Content-Encoding` and `Vary`.
+New:     `accepts_gzip`, and the fields `Content-Encoding` and `Vary`.
 RFC:     9110 sections 8.4 (Content-Encoding), 12.5.3 (Accept-Encoding), 12.5.5 (Vary)
 """
 

@@ -24,12 +24,12 @@ from rich.text import Text
 from tester.report import bytes_view
 from tester.results import CheckResult, Failure, LadderResult, Message, Pointer, StageResult
 
+LAST_STAGE = 18
 PLAIN_WIDTH = 80  # Columns where the output is no terminal: what e-mail and CI logs hold.
 TWO_COLUMNS = 100  # From this width on, sent and received stand side by side.
 READABLE = 92  # Columns of running text; the eye loses its place in longer lines.
 WIDEST = 140  # Columns that the two sides of an exchange share at most.
 LABEL = 10  # Columns of "expected", "Why:" and the like, with the space behind.
-MESSAGE_BYTES = 2000  # Bytes of one message that are looked at; of more, head and end.
 MESSAGE_ROWS = 18  # Rows of one message that are shown; of more, head and end.
 LINE_BYTES = 240  # Bytes of one line that are shown; of more, head and end.
 ROUNDS = 8  # Requests and answers that are shown; of more, the first and the last.
@@ -219,7 +219,7 @@ def _print_header(page: _Page, title: str, attempt: str, seed: int) -> None:
     """Print what is graded, which attempt, and the seed that repeats this run."""
     right = f"seed {seed}"
     room = page.width - cell_len(title) - len(right) - 6
-    path = shorten_path(page.safe(attempt).replace("\n", " "), room, page.marks.dots)
+    path = shorten_path(page.safe(attempt).replace("\n", " "), room, page.safe("…"))
     gap = page.width - cell_len(title) - cell_len(path) - len(right) - 3
     parts = [(title, "bold"), (" " * max(gap, 3), ""), (path, "cyan"), (f"   {right}", "dim")]
     page.blank()
@@ -349,10 +349,9 @@ def _mark(page: _Page, test: CheckResult) -> tuple[str, str]:
 def _print_failure(page: _Page, test: CheckResult, stage: int) -> None:
     """Print all there is to say about one test that did not pass."""
     mark, style = _mark(page, test)
-    title = Text.assemble(_highlight(page.safe(test.title), "bold"))
-    rows = title.wrap(page.console, min(page.width, READABLE) - 2)
-    for number, row in enumerate(rows):
-        page.row(Text(f"{mark} " if number == 0 else "  ", style) + row)
+    title = _highlight(page.safe(test.title), "bold")
+    for number, row in enumerate(title.wrap(page.console, min(page.width, READABLE) - 2)):
+        page.row(Text.assemble((f"{mark} " if number == 0 else "  ", style), row))
     if test.stage != stage:
         page.write((f"a rule of stage {test.stage}, and it still holds", "dim"), indent=2)
     failure = test.failure or Failure(f"not run: {test.skipped}" if test.skipped else "")
@@ -379,26 +378,35 @@ def _print_difference(page: _Page, failure: Failure) -> None:
     if not (failure.expected or failure.got or pointer):
         return
     page.blank()
+    same = pointer is not None and _says_the_same(failure.got, pointer)
     if failure.expected:
-        page.labelled("expected", failure.expected, "green")
-    label = "got"
-    if failure.got and not (pointer and _says_the_same(failure.got, pointer)):
+        # Without quotes, so that it stands letter above letter over the line that came.
+        expected = _unquote(failure.expected) if same else failure.expected
+        page.labelled("expected", expected, "green")
+    if failure.got and not same:
         page.labelled("got", failure.got, "red")
-        label = "in"
     if pointer:
-        _print_pointer(page, pointer, label)
+        _print_pointer(page, pointer, "in" if failure.got and not same else "got")
 
 
 def _says_the_same(got: str, pointer: Pointer) -> bool:
     """Return whether `got` is only the line of the pointer once more."""
-    line = bytes_view.visible_line(pointer.line)
-    forms = {line, line.removesuffix("\\r\\n"), pointer.line.decode("utf-8", "replace").strip()}
-    return got.strip("'\"` \r\n") in forms
+    shown = (bytes_view.visible_line(pointer.line), _unquote(repr(pointer.line)[1:]))
+    return _unquote(got) in {form for line in shown for form in (line, line.removesuffix(r"\r\n"))}
+
+
+def _unquote(text: str) -> str:
+    """Return the text without the quotes around it."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\"`"
+    return text[1:-1] if quoted else text
 
 
 def _print_pointer(page: _Page, pointer: Pointer, label: str) -> None:
     """Print a line of bytes, and a caret under the place where it goes wrong."""
     width = max(page.width - LABEL - 2, 10)
+    if not pointer.line:
+        page.row(Text.assemble("  ", (label.ljust(LABEL), "red"), ("(nothing)", "dim italic")))
+        return
     row = bytes_view.point(pointer.line, pointer.index, width - 1, page.encoding)
     text = Text.assemble("  ", (label.ljust(LABEL), "red" if label == "got" else "dim"))
     text.append(page.marks.dots * row.cut_before, "dim")
@@ -418,7 +426,7 @@ def _style_pieces(row: Iterable[bytes_view.Piece], wrong: int | None = None) -> 
         if wrong is not None and piece.start <= wrong < piece.stop:
             text.append(piece.text, "bold red")
         elif piece.escaped:
-            text.append(piece.text, "dim" if piece.text in ("\\r", "\\n") else "magenta")
+            text.append(piece.text, "dim" if piece.text in ("\\r", "\\n") else "yellow")
         else:
             text.append(piece.text)
     return text
@@ -585,7 +593,7 @@ class _Exchange:
         if rows:
             self.page.write((heading, "bold"), indent=2)
         for row in rows:
-            self.page.row(Text(f"  {self.page.marks.bar} ", "dim") + row)
+            self.page.row(Text.assemble((f"  {self.page.marks.bar} ", "dim"), row))
 
     def _side(self, parts: list[_Part]) -> list[Text]:
         """Return the rows of one side of a round."""
@@ -600,10 +608,12 @@ class _Exchange:
         """Return the rows of one part, shortened in the middle; the pointer's place stays."""
         data = b"".join(part.data)
         keep = self.pointed[1] if self.pointed and self.pointed[0] is part else None
+        lines = bytes_view.split_lines(data)
+        held = _find_place([stop for _, stop in lines], keep)
         rows: Rows = []
-        for start, stop in bytes_view.byte_spans(data, MESSAGE_BYTES, keep):
-            for first, end in bytes_view.split_lines(data[start:stop]):
-                rows += self._line_rows(data, start + first, start + end, keep)
+        for first, end in bytes_view.kept_spans(len(lines), MESSAGE_ROWS, held):
+            for start, stop in lines[first:end]:
+                rows += self._line_rows(data, start, stop, keep)
         return self._join_rows(rows, keep)
 
     def _line_rows(self, data: bytes, start: int, stop: int, keep: int | None) -> Rows:
@@ -622,9 +632,7 @@ class _Exchange:
 
     def _join_rows(self, rows: Rows, keep: int | None) -> list[Text]:
         """Return the rows, of many only some, with a note wherever bytes are left out."""
-        held = None
-        if keep is not None:
-            held = next((n for n, (_, stop, _) in enumerate(rows) if keep < stop), None)
+        held = _find_place([stop for _, stop, _ in rows], keep)
         shown: list[Text] = []
         last = 0
         for first, end in bytes_view.kept_spans(len(rows), MESSAGE_ROWS, held):
@@ -637,13 +645,18 @@ class _Exchange:
         return shown
 
 
+def _find_place(stops: list[int], index: int | None) -> int | None:
+    """Return which of the spans that end at `stops` holds `index`; None where there is none."""
+    if index is None:
+        return None
+    return next((number for number, stop in enumerate(stops) if index < stop), len(stops) - 1)
+
+
 def _print_verdict(page: _Page, result: StageResult) -> None:
     """Print whether the stage is passed, and the counts."""
-    mark, style = (
-        (page.marks.passed, "bold green") if result.passed else (page.marks.failed, "bold red")
-    )
-    verdict = "passed" if result.passed else "not passed yet"
-    parts = [(f"{mark} Stage {result.stage} {verdict}", style)]
+    parts = [(f"{page.marks.failed} Stage {result.stage} not passed yet", "bold red")]
+    if result.passed:
+        parts = [(f"{page.marks.passed} Stage {result.stage} passed", "bold green")]
     if result.tests:
         parts.append(("  {}/{} requirements".format(*result.count("requirement")), ""))
     won, stars = result.count("edge")
@@ -657,7 +670,7 @@ def _next_step(result: StageResult) -> list[tuple[str, str]]:
     """Return the one line that says what to do now."""
     if not result.passed:
         return [("  fix this, save, and run it again", "cyan")]
-    if result.stage >= 18:
+    if result.stage >= LAST_STAGE:
         return [("  that was the last stage: you have built an HTTP/1.1 server", "bold")]
     return [("  next: ", ""), (f"python -m tester show {result.stage + 1}", "cyan")]
 
@@ -701,18 +714,9 @@ def _remark(result: StageResult, reached: int) -> str:
 
 def _print_reached(page: _Page, result: LadderResult) -> None:
     """Print how far the attempt has come."""
-    if result.reached >= 18:
-        page.write(
-            ("You have reached stage 18: all of them!", "bold green"), (_took(result), "dim")
-        )
-    elif result.reached:
-        page.write(
-            (f"You have reached stage {result.reached}", "bold green"), (_took(result), "dim")
-        )
+    if result.reached:
+        text, style = f"You have reached stage {result.reached}", "bold green"
+        text += ", the last one: you have built an HTTP/1.1 server" * (result.reached >= LAST_STAGE)
     else:
-        page.write(("No stage is passed yet", "bold"), (_took(result), "dim"))
-
-
-def _took(result: LadderResult) -> str:
-    """Say how long it took."""
-    return f"  {result.seconds:.1f} s"
+        text, style = "No stage is passed yet", "bold"
+    page.write((text, style), (f"  {result.seconds:.1f} s", "dim"))

@@ -1,0 +1,84 @@
+# Every target is a short way to say something that also runs without make: look at its recipe.
+# It keeps to GNU make 3.81, which is what macOS has.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+NUMBERS := 1 2 3 4 5 6 7 8 9 01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18
+
+# As it was typed, without make's own meaning of $; recipes read it from the environment, so that
+# spaces and quotes in a path do no harm.
+override ATTEMPT := $(value ATTEMPT)
+export ATTEMPT
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup grade watch notebooks test bench lint picture clean
+.PHONY: $(NUMBERS:%=stage-%) $(NUMBERS:%=serve-%) $(NUMBERS:%=diff-%)
+
+help:
+	@echo "make ..."
+	@sed -n 's/^## /  /p' Makefile
+
+## setup                make .venv from requirements.txt; the others do this when they need it
+setup: .venv/ready
+	@:
+
+.venv/ready: requirements.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { echo \
+	  "$(PYTHON) is not Python 3.10 or newer. Name one that is: make setup PYTHON=python3.13" >&2; exit 2; }
+	@echo "Making .venv: this happens once, and may take a minute." >&2
+	@"$(PYTHON)" -m venv --clear .venv
+	@$(RUN) -m pip install -qq --requirement requirements.txt
+	@touch $@
+
+## stage-07             grade stage 7's own server, or yours: make stage-07 ATTEMPT=my_server.py
+$(NUMBERS:%=stage-%): stage-%: .venv/ready
+	@$(RUN) -m tester grade --stage $* "$${ATTEMPT:-$(wildcard stages/$*-*/server.py stages/0$*-*/server.py)}"
+
+## serve-07             run stage 7's server on port 4221, with the sample site
+$(NUMBERS:%=serve-%): serve-%: .venv/ready
+	@$(RUN) -m tester serve $*
+
+## diff-07              show what stage 7 adds to stage 6
+$(NUMBERS:%=diff-%): diff-%: .venv/ready
+	@$(RUN) -m tester diff $*
+
+stage-% serve-% diff-%:
+	$(error There is no stage $*: the stages are 1 to 18)
+
+## grade ATTEMPT=path   find out how far your server has come
+## watch ATTEMPT=path   grade your server again whenever you save it
+ifdef ATTEMPT
+grade watch: .venv/ready
+	@$(RUN) -m tester $@ "$$ATTEMPT"
+else
+grade watch:
+	$(error Which server? Say, for example: make $@ ATTEMPT=my_server.py)
+endif
+
+## notebooks            open the lessons in JupyterLab
+notebooks: .venv/ready
+	@$(RUN) -m jupyterlab notebooks
+
+## test                 run the project's own tests, and lint
+test: .venv/ready
+	@$(RUN) -m pytest tester/tests -q -n 2
+	@$(MAKE) --no-print-directory lint
+
+## lint                 check style and format
+lint: .venv/ready
+	@$(RUN) -m ruff check stages tester
+	@$(RUN) -m ruff format --check stages tester
+
+## bench                measure how long grading takes
+bench: .venv/ready
+	@$(RUN) -m tester.bench
+
+## picture              draw the README's picture of a failed check anew
+picture: .venv/ready
+	@$(RUN) -m tester.picture
+
+## clean                remove .venv and all caches
+clean:
+	@rm -rf .venv .ruff_cache
+	@find stages tester notebooks \( -name __pycache__ -o -name .pytest_cache -o \
+	  -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

@@ -1,0 +1,7 @@
+"""`python -m tester`."""
+
+import sys
+
+from tester.cli import main
+
+sys.exit(main())

@@ -1,0 +1,225 @@
+"""The command line: grade, watch, show, diff, serve.
+
+Exit codes: 0 passed, 1 not passed, 2 something was wrong with the command, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from tester.attempt import STARTUP_TIMEOUT, UsageError
+from tester.ladder import ROOT, STAGES, LadderError, diff_text, get_stage
+
+SERVE_PORT = "4221"
+OVERVIEW = """\
+Grades your HTTP server, stage by stage.
+
+  python -m tester grade ATTEMPT             how far has it come?
+  python -m tester grade --stage 7 ATTEMPT   does it pass stage 7?
+  python -m tester watch ATTEMPT             grade it again whenever you save
+  python -m tester show 7                    what does stage 7 ask for?
+  python -m tester diff 7                    what does stage 7 change in our own server?
+  python -m tester serve 7                   run our own server of stage 7
+
+ATTEMPT is your program: a .py file, anything executable, or a folder.
+Begin here: python -m tester show 1
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line that says what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line, and exit with code 2."""
+        self.exit(2, f"{self.prog}: {message} (--help tells more)\n")
+
+
+def stage_number(text: str) -> int:
+    """Return the stage number that `text` says. Raises argparse.ArgumentTypeError."""
+    if text.isdecimal() and text.isascii() and 1 <= int(text) <= len(STAGES):
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"there is no stage {text!r}: give a number from 1 to {len(STAGES)}"
+    )
+
+
+def positive_seconds(text: str) -> float:
+    """Return the seconds that `text` says. Raises argparse.ArgumentTypeError."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if 0 < seconds <= 3600:
+        return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 3600")
+
+
+def build_parser() -> Parser:
+    """Return the parser of the whole command line."""
+    parser = Parser(prog="python -m tester", description="Grades HTTP servers, stage by stage.")
+    commands = parser.add_subparsers(dest="command_name", metavar="COMMAND", parser_class=Parser)
+    grade = commands.add_parser(
+        "grade", help="grade one stage, or find how far an attempt has come"
+    )
+    watch = commands.add_parser("watch", help="grade again at every save")
+    for command in (grade, watch):
+        command.add_argument("attempt", nargs="?", metavar="ATTEMPT", help="a file or a folder")
+        command.add_argument("--stage", type=stage_number, help="1 to 18")
+        command.add_argument("--command", help='start it by a command, such as "go run ."')
+        command.add_argument("--seed", type=int, help="repeat the random words of an earlier run")
+        command.add_argument(
+            "--startup-timeout",
+            type=positive_seconds,
+            default=STARTUP_TIMEOUT,
+            metavar="SECONDS",
+            help="until it must listen (default %(default)g)",
+        )
+        command.add_argument(
+            "-v", "--verbose", action="store_true", help="show every failure whole"
+        )
+    grade.add_argument("--json", metavar="FILE", help="write the result as JSON; - for the screen")
+    grade.add_argument("--junit", metavar="FILE", help="write the result as JUnit XML")
+    show = commands.add_parser("show", help="what a stage asks for")
+    show.add_argument("stage", type=stage_number, metavar="N")
+    diff = commands.add_parser("diff", help="what a stage changes in our own server")
+    diff.add_argument("stages", type=stage_number, nargs="+", metavar="N", help="N, or M and N")
+    serve = commands.add_parser("serve", help="run our own server of a stage, on port 4221")
+    serve.add_argument("stage", type=stage_number, metavar="N")
+    return parser
+
+
+def command_grade(options: argparse.Namespace) -> int:
+    """Grade, and report in the ways that are asked for; return the exit code."""
+    from tester.grading import Grading, grade_ladder, grade_stage  # Late: it imports pytest.
+    from tester.report.machine import write_json, write_junit
+    from tester.report.terminal import make_console, print_ladder, print_stage
+
+    check_targets(options.json, options.junit)
+    seed = secrets.randbelow(100_000) if options.seed is None else options.seed
+    grading = Grading(required_attempt(options), options.command, seed, options.startup_timeout)
+    result = grade_stage(grading, options.stage) if options.stage else grade_ladder(grading)
+    if options.json != "-":
+        console = make_console()
+        if options.stage:
+            print_stage(result, console, options.verbose)
+        else:
+            print_ladder(result, console, options.verbose)
+    if options.json:
+        write_json(result, options.json)
+    if options.junit:
+        write_junit(result, options.junit)
+    passed = result.passed if options.stage else result.reached == len(STAGES)
+    return 0 if passed else 1
+
+
+def required_attempt(options: argparse.Namespace) -> str | None:
+    """Return the attempt's path. Raises UsageError where neither path nor command is given."""
+    if options.attempt is None and options.command is None:
+        raise UsageError(
+            f"which server? For example: python -m tester {options.command_name} my_server.py"
+        )
+    return options.attempt
+
+
+def check_targets(*paths: str | None) -> None:
+    """Raise UsageError for a file that can't be written, before all the work is done."""
+    for path in filter(None, paths):
+        folder = Path(path).parent
+        if path != "-" and (Path(path).is_dir() or not os.access(folder, os.W_OK)):
+            raise UsageError(
+                f"can't write to {path}: name a file in a folder that you may write to"
+            )
+
+
+def command_watch(options: argparse.Namespace) -> int:
+    """Grade again at every save, until Ctrl-C."""
+    from tester.watch import watch
+
+    seed = secrets.randbelow(100_000) if options.seed is None else options.seed
+    return watch(
+        required_attempt(options),
+        options.command,
+        stage=options.stage,
+        seed=seed,
+        startup_timeout=options.startup_timeout,
+        verbose=options.verbose,
+    )
+
+
+def command_show(options: argparse.Namespace) -> int:
+    """Print what a stage asks for."""
+    from tester.report.terminal import make_console
+    from tester.show import print_rules
+
+    print_rules(get_stage(options.stage), make_console())
+    return 0
+
+
+def command_diff(options: argparse.Namespace) -> int:
+    """Print what a stage changed since the one before it, or since another."""
+    if len(options.stages) > 2:
+        raise UsageError("diff takes one stage or two: python -m tester diff 7")
+    newer = options.stages[-1]
+    older = options.stages[0] if len(options.stages) == 2 else newer - 1
+    text = diff_text(older, newer)
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        from rich.syntax import Syntax
+
+        from tester.report.terminal import make_console
+
+        make_console().print(Syntax(text, "diff", background_color="default"))
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+def command_serve(options: argparse.Namespace) -> int:
+    """Become our own server of a stage, on port 4221 unless PORT says otherwise."""
+    stage = get_stage(options.stage)
+    port = os.environ.get("PORT") or SERVE_PORT
+    words = [sys.executable, "-u", str(stage.server)]
+    page = ""
+    if stage.number >= 12:
+        words += ["--directory", str(ROOT / "stages" / "public")]
+        page = "files/index.html"
+    print(f"Stage {stage.number}, {stage.title}. Ctrl-C stops it.", flush=True)
+    print(f"Try it: http://127.0.0.1:{port}/{page}", flush=True)
+    os.chdir(ROOT / "stages")
+    os.execve(words[0], words, os.environ | {"PORT": port})
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "grade": command_grade,
+    "watch": command_watch,
+    "show": command_show,
+    "diff": command_diff,
+    "serve": command_serve,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    # A polite kill ends in the same way as Ctrl-C: whatever runs is stopped first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = build_parser().parse_args(arguments)
+    if options.command_name is None:
+        print(OVERVIEW, end="")
+        return 0
+    try:
+        return COMMANDS[options.command_name](options)
+    except (UsageError, LadderError) as error:
+        print(f"python -m tester: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # Nobody reads on, as in `… | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130

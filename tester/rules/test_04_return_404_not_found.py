@@ -1,0 +1,43 @@
+"""Stage 4, Return 404 Not Found: the server reads what is asked for."""
+
+from tester.facts import Client, Words, expect_status
+from tester.suite import edge
+
+STAGE = 4
+
+
+def test_root_is_ok(client: Client) -> None:
+    """`/` gets 200 OK.
+
+    Why: The path `/` is the front page: it is what a browser asks for when you type only a name.
+    Hint: The request line has three parts, with a space between them: method, request target,
+        version. Look at the second one.
+    """
+    expect_status(client.ask("/"), 200, reason="OK")
+
+
+def test_unknown_path_is_not_found(client: Client, words: Words) -> None:
+    """Any path that is not known gets `404 Not Found`, in those words.
+
+    Why: A client must be told that there is nothing here, so that it can say so or look elsewhere.
+        200 would mean: here it is (RFC 9110 section 15.5.5).
+    Hint: Compare the whole path with `==`. Every path begins with `/`, so `startswith("/")` is
+        always true.
+    """
+    for path in (f"/{words.word()}", f"/{words.word()}/{words.word()}", f"/{words.word()}.html"):
+        expect_status(client.ask(path), 404, reason="Not Found")
+
+
+@edge
+def test_survives_a_malformed_request_line(client: Client, words: Words) -> None:
+    """A request line with too few or too many parts does not stop the server.
+
+    Why: Programs that speak something else connect too, and so do people who try what happens.
+        `method, target, version = line.split(" ")` raises ValueError for anything but three parts.
+    Hint: Check how many parts there are (or use a regular expression) before you take them apart.
+    """
+    for line in (words.word(), f"GET /{words.word()}", f"GET / {words.word()} HTTP/1.1 x", ""):
+        with client.connect() as connection:
+            connection.send(f"{line}\r\nHost: localhost\r\n\r\n".encode())
+            connection.half_close()
+        client.expect_serving()

@@ -1,0 +1,79 @@
+"""Stage 6, Implement Basic Routing: each path has its own answer."""
+
+from tester.facts import Client, Words, expect, expect_body, expect_status
+from tester.suite import edge
+
+STAGE = 6
+PAGES = ("/", "/about", "/blog")
+
+
+def test_three_pages_differ(client: Client, words: Words) -> None:
+    """`/`, `/about` and `/blog` are three pages with three different bodies.
+
+    Why: Routing is what a server does first: from the path to the code that answers it.
+    Hint: A dictionary from paths to functions keeps this short, however many pages there are.
+    """
+    bodies = {}
+    for path in PAGES:
+        response = client.ask(path)
+        expect_status(response, 200)
+        bodies[path] = response.body
+    for path, body in bodies.items():
+        twin = next((other for other in PAGES if other != path and bodies[other] == body), None)
+        expect(not twin, f"{path} and {twin} have the same body", "three bodies", repr(body[:60]))
+
+
+def test_pages_with_a_query(client: Client, words: Words) -> None:
+    """The pages are found with a query too: `/about?x=1` is `/about`.
+
+    Why: The query says something about the page, but not which one it is.
+    Hint: Look the path up in the table after the query has been cut off.
+    """
+    for path in PAGES:
+        plain = client.ask(path)
+        response = client.ask(f"{path}?{words.word()}={words.word()}")
+        expect_status(response, 200)
+        expect_body(response, plain.body)
+
+
+def test_similar_paths_are_not_found(client: Client, words: Words) -> None:
+    """A path that only looks like a page's is 404: `/abouts`, `/abou`, `/about/team`.
+
+    Why: A path names one thing and no other. Who compares only beginnings serves the wrong page,
+        and one day something that nobody was meant to see (RFC 9110 section 4.2.3).
+    Hint: Compare whole paths. Only `/echo/` is a beginning that is enough, with its last slash.
+    """
+    word = words.word()
+    for path in (
+        "/abouts",
+        "/abou",
+        "/about/team",
+        f"/blog{word}",
+        f"/about/{word}",
+        f"/echo{word}",
+    ):
+        expect_status(client.ask(path), 404)
+
+
+def test_echo_still_works(client: Client, words: Words) -> None:
+    """`/echo/…` still works.
+
+    Why: A new feature must not break an old one: that is what these checks are for.
+    Hint: A table of exact paths does not find `/echo/hello`: ask for its beginning too.
+    """
+    text = words.word()
+    response = client.ask(f"/echo/{text}%20{text}")
+    expect_status(response, 200)
+    expect_body(response, f"{text} {text}".encode())
+
+
+@edge
+def test_paths_are_case_sensitive(client: Client) -> None:
+    """`/About` is not `/about`: in a path, capital and small letters differ.
+
+    Why: Only the scheme and the host of an address are compared without regard to letter case
+        (RFC 9110 section 4.2.3).
+    Hint: Do not call `lower()` on the path.
+    """
+    for path in ("/About", "/BLOG"):
+        expect_status(client.ask(path), 404)

@@ -1,0 +1,120 @@
+"""Stage 7, Respond with Content: how long the body is, and what it holds."""
+
+import re
+from urllib.parse import quote
+
+from tester.facts import (
+    Client,
+    Words,
+    expect_body,
+    expect_field,
+    expect_length_field,
+    expect_media_type,
+    expect_status,
+)
+from tester.response import Response
+from tester.suite import edge
+
+STAGE = 7
+UTF_8 = re.compile(r'[^;]+(;[^;]*)*;\s*charset="?utf-8"?\s*(;.*)?', re.IGNORECASE)
+
+
+def expect_length(response: Response, length: int) -> None:
+    """Fail unless Content-Length says `length`, and as many bytes came."""
+    expect_length_field(response)
+    expect_field(response, "Content-Length", str(length))
+
+
+def test_pages_have_a_length(client: Client) -> None:
+    """`Content-Length` says how many bytes the body of a page has.
+
+    Why: With it the client knows where the body ends, and whether it got all of it. Without it
+        only the end of the connection tells (RFC 9110 section 8.6, RFC 9112 section 6.3).
+    Hint: Encode the body first, then write `Content-Length: {len(body)}` into the head. Send
+        nothing behind the body, not even a line end.
+    """
+    for path in ("/", "/about", "/blog"):
+        response = client.ask(path)
+        expect_status(response, 200)
+        expect_length(response, len(response.body))
+
+
+def test_echo_has_a_length(client: Client, words: Words) -> None:
+    """`Content-Length` is right for `/echo/…` too, where each answer has another length.
+
+    Why: A length that is too large keeps the client waiting for bytes that never come; one that
+        is too small cuts the body off.
+    Hint: Count the bytes of this very body, each time.
+    """
+    for size in (1, 10, words.randint(100, 900)):
+        word = words.word(size)
+        response = client.ask(f"/echo/{word}")
+        expect_length(response, size)
+        expect_body(response, word.encode())
+
+
+def test_length_counts_bytes(client: Client, words: Words) -> None:
+    """`Content-Length` counts bytes, not letters: `é` has two bytes, `✓` three.
+
+    Why: What travels are bytes. `len("é")` is 1, but two bytes are sent: the last ones would be
+        cut off, or be taken for the beginning of the next answer (RFC 9110 section 8.6).
+    Hint: `body = text.encode()` first, then `len(body)`.
+    """
+    text = f"h{words.word()}é✓"
+    response = client.ask(f"/echo/{quote(text)}")
+    expect_length(response, len(text.encode()))
+    expect_body(response, text.encode())
+
+
+def test_not_found_has_a_length(client: Client, words: Words) -> None:
+    """A 404 has a `Content-Length` too.
+
+    Why: An error is an answer like any other: the client must know where it ends.
+    Hint: Build every answer in one function, so that none can be forgotten.
+    """
+    response = client.ask(f"/{words.word()}")
+    expect_status(response, 404)
+    expect_length(response, len(response.body))
+
+
+def test_empty_echo_has_length_zero(client: Client) -> None:
+    """`/echo/` is an empty body, and its `Content-Length` is 0.
+
+    Why: No body and a body of no bytes look the same; only the 0 says that nothing will come.
+    Hint: Do not leave the field out when the body is empty: `if body:` would do that.
+    """
+    response = client.ask("/echo/")
+    expect_status(response, 200)
+    expect_length(response, 0)
+
+
+def test_pages_are_html(client: Client) -> None:
+    """The pages say `Content-Type: text/html`.
+
+    Why: From the bytes alone a browser can't know whether to show them as a page, as text, or as
+        a picture: the server says so (RFC 9110 section 8.3).
+    Hint: `Content-Type: text/html; charset=utf-8`
+    """
+    for path in ("/", "/about", "/blog"):
+        expect_media_type(client.ask(path), "text/html")
+
+
+def test_echo_is_plain_text(client: Client, words: Words) -> None:
+    """`/echo/…` says `Content-Type: text/plain`.
+
+    Why: What a client sent must never come back as HTML: a browser would run the scripts in it.
+        That attack is called cross-site scripting.
+    Hint: `Content-Type: text/plain; charset=utf-8`
+    """
+    expect_media_type(client.ask(f"/echo/{words.word()}"), "text/plain")
+
+
+@edge
+def test_text_says_its_charset(client: Client, words: Words) -> None:
+    """Text types say `charset=utf-8`.
+
+    Why: Without it many clients guess, and show `cafÃ©` instead of `café` (RFC 9110 section 8.3.2).
+    Hint: Put `; charset=utf-8` behind `text/html` and `text/plain`.
+    """
+    for path in ("/", f"/echo/{words.word()}"):
+        expect_field(client.ask(path), "Content-Type", UTF_8, "a text type with charset=utf-8")

@@ -1,0 +1,115 @@
+"""Stage 11, Parse Query Parameters: what stands behind the `?`."""
+
+from urllib.parse import quote
+
+from tester.facts import Client, Words, expect, expect_media_type, expect_status
+from tester.suite import edge
+
+STAGE = 11
+
+
+def expect_parameters(client: Client, query: str, pairs: list[tuple[str, str]]) -> None:
+    """Fail unless `/search?query` is answered with a line `name: value` for each of `pairs`."""
+    response = client.ask(f"/search?{query}" if query else "/search")
+    expect_status(response, 200)
+    got = response.body.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
+    lines = got.removesuffix("\n").split("\n") if got else []
+    wanted = [f"{name}: {value}" for name, value in pairs]
+    for number, (line, want) in enumerate(zip(lines, wanted, strict=False), start=1):
+        expect(line == want, f"line {number} for the query {query} is wrong", want, line)
+    expect(
+        len(lines) == len(wanted),
+        f"the query {query!r} gave {len(lines)} lines, not {len(wanted)}",
+        "\n".join(wanted) or "an empty body",
+        got or "an empty body",
+    )
+
+
+def test_parameters_are_listed_in_order(client: Client, words: Words) -> None:
+    """`/search?q=pizza&sort=price` answers a line `name: value` for each, in that order.
+
+    Why: A query is a list of names and values, as HTML forms send them: `&` between the pairs and
+        `=` inside them. Order can matter, so it is kept.
+    Hint: `urllib.parse.parse_qsl(query, keep_blank_values=True)` returns a list of pairs.
+    """
+    pairs = [(words.word(), words.word()) for _ in range(4)]
+    expect_parameters(client, "&".join(f"{name}={value}" for name, value in pairs), pairs)
+    expect_media_type(client.ask(f"/search?{words.word()}=1"), "text/plain")
+
+
+def test_a_name_given_twice_is_listed_twice(client: Client, words: Words) -> None:
+    """A name that is given twice is listed twice.
+
+    Why: Forms send a name again for each box that is ticked. A dictionary keeps only the last.
+    Hint: Use a list of pairs, not a dictionary.
+    """
+    name, one, two, other = (words.word() for _ in range(4))
+    expect_parameters(
+        client, f"{name}={one}&{other}=x&{name}={two}", [(name, one), (other, "x"), (name, two)]
+    )
+
+
+def test_no_query_is_an_empty_body(client: Client) -> None:
+    """`/search` without a query answers 200 with an empty body.
+
+    Why: No parameters is not an error: there is just nothing to list.
+    Hint: `"".split("&")` is `[""]`, a list with one empty text in it. Leave that one out.
+    """
+    expect_parameters(client, "", [])
+    response = client.ask("/search?")
+    expect_status(response, 200)
+    expect(not response.body, "the body for /search? is not empty", "", repr(response.body[:60]))
+
+
+def test_plus_and_escape_are_spaces(client: Client, words: Words) -> None:
+    """In a query both `+` and `%20` are spaces.
+
+    Why: HTML forms write a space as `+`; everybody else writes `%20`. A real `+` is sent as `%2B`.
+    Hint: For a query use `unquote_plus`, or `parse_qsl`, which does it for you.
+    """
+    name, one, two = (words.word() for _ in range(3))
+    expect_parameters(
+        client,
+        f"{name}={one}+{two}&x={one}%20{two}&y={one}%2B{two}",
+        [(name, f"{one} {two}"), ("x", f"{one} {two}"), ("y", f"{one}+{two}")],
+    )
+
+
+def test_escapes_are_decoded_after_the_split(client: Client, words: Words) -> None:
+    """`%26` and `%3D` are decoded after the query has been split: they are part of a value.
+
+    Why: An escaped `&` is a letter of the value, not a border between two parameters. Who decodes
+        first cuts the value in two (RFC 3986 section 2.4).
+    Hint: Split at `&`, then at the first `=`, and decode the pieces last.
+    """
+    name, one, two = (words.word() for _ in range(3))
+    expect_parameters(
+        client,
+        f"{name}={one}%26{two}&{two}={one}%3D1&%3D{name}={two}",
+        [(name, f"{one}&{two}"), (two, f"{one}=1"), (f"={name}", two)],
+    )
+
+
+@edge
+def test_a_name_without_a_value(client: Client, words: Words) -> None:
+    """`q=` and `q` both give the line `q: `; a second `=` belongs to the value; `&&` is nothing.
+
+    Why: People leave fields empty, and links are written by hand. `name, value = pair.split("=")`
+        raises ValueError for all of these.
+    Hint: `pair.partition("=")` never fails. With `parse_qsl`, `keep_blank_values=True` is needed.
+    """
+    one, two, three = (words.word() for _ in range(3))
+    expect_parameters(client, f"{one}=", [(one, "")])
+    expect_parameters(client, f"{one}&{two}=1", [(one, ""), (two, "1")])
+    expect_parameters(client, f"{one}=a=b&&{three}=c&", [(one, "a=b"), (three, "c")])
+
+
+@edge
+def test_parameters_in_utf_8(client: Client, words: Words) -> None:
+    """Names and values may hold any letter, escaped as UTF-8.
+
+    Why: People search in their own language.
+    Hint: Decode the escapes as UTF-8, and send the body as UTF-8, with `charset=utf-8`.
+    """
+    name, value = f"{words.word()}é", f"{words.word()} ✓ 日本"
+    expect_parameters(client, f"{quote(name)}={quote(value)}", [(name, value)])

@@ -1,0 +1,98 @@
+"""Grades again at every save. Modification times are polled: that works on any file system."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from tester.attempt import locate
+from tester.grading import Grading, grade_ladder, grade_stage
+from tester.ladder import STAGES, get_stage
+from tester.report.terminal import make_console, print_stage
+from tester.show import print_rules
+
+INTERVAL = 0.2  # Seconds between two looks at the files.
+MAX_FILES = 5000  # Of a folder with more, the first ones are looked at.
+IGNORED = {".git", ".venv", "node_modules", "__pycache__", "target", ".idea", ".vscode"}
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """Yield the files that belong to the attempt: it, or all beside and below it in its folder."""
+    if place.is_file():
+        yield place
+        return
+    for folder, folders, names in os.walk(place):
+        folders[:] = sorted(set(folders) - IGNORED)
+        yield from (Path(folder, name) for name in sorted(names))
+
+
+def snapshot(place: Path) -> dict[Path, tuple[int, int]]:
+    """Return time and size of every file of the attempt at `place`."""
+    found = {}
+    for path, _ in zip(_files(place), range(MAX_FILES), strict=False):
+        try:
+            status = path.stat()
+        except OSError:  # It is just being replaced.
+            continue
+        found[path] = (status.st_mtime_ns, status.st_size)
+    return found
+
+
+def wait_for_change(place: Path, before: dict[Path, tuple[int, int]]) -> None:
+    """Return when a file of the attempt is no longer as it was, and nothing changes any more."""
+    never = threading.Event()
+    while (now := snapshot(place)) == before or not now:
+        never.wait(INTERVAL)
+    while True:  # Editors write in several steps: let them finish.
+        never.wait(INTERVAL / 2)
+        later = snapshot(place)
+        if later == now:
+            return
+        now = later
+
+
+def watch(
+    path: str | None,
+    command: str | None,
+    *,
+    stage: int | None,
+    seed: int,
+    startup_timeout: float,
+    verbose: bool,
+) -> int:
+    """Grade at every save, from `stage` on, or from the first that is not passed; until Ctrl-C.
+
+    Returns the exit code, 0, once stage 18 is passed. Raises UsageError for a path of no use.
+    """
+    locate(path, command)
+    place = Path(path or ".").expanduser().resolve()
+    grading = Grading(path, command, seed, startup_timeout)
+    console = make_console()
+    if stage is None:
+        console.print(Text("Looking how far your server has come …", style="dim"))
+        stage = min(grade_ladder(grading).reached + 1, len(STAGES))
+    while True:
+        before = snapshot(place)
+        if console.is_terminal:
+            console.clear()
+        result = grade_stage(grading, stage)
+        print_stage(result, console, verbose)
+        if result.passed:
+            if stage == len(STAGES):
+                console.print(Text("That was the last stage: it is a whole HTTP/1.1 server."))
+                return 0
+            stage += 1
+            _introduce(stage, console)
+        console.print(Text(f"\nWaiting for you to save {path or command} (Ctrl-C ends) …", "dim"))
+        wait_for_change(place, before)
+
+
+def _introduce(stage: int, console: Console) -> None:
+    """Print what the next stage asks for, below the success, so that both can be read."""
+    console.rule(characters="-" if console.encoding == "ascii" else "─")
+    print_rules(get_stage(stage), console)
