@@ -285,6 +285,18 @@ class Server:
                 self._known.setdefault(process.pid, process)
         return [process for process in self._known.values() if process.is_running()]
 
+    def memory(self) -> int:
+        """Return how many bytes of memory the attempt and all that it started have for themselves.
+
+        Pages of files are not counted, where the system tells: it can take them back at any time.
+        """
+        total = 0
+        for process in self._tree():
+            with contextlib.suppress(psutil.Error):
+                info = process.memory_info()
+                total += info.rss - getattr(info, "shared", 0)
+        return total
+
     def _survivors(self) -> list[psutil.Process]:
         """Return every process that bears our mark, even one that has left the family."""
         found = []

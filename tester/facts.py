@@ -8,10 +8,13 @@ from __future__ import annotations
 import random
 import re
 import string
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
-from tester.attempt import Server
+from tester.attempt import IDLE_TIMEOUT, Server
 from tester.response import Response
 from tester.results import Pointer
 from tester.wire import ANSWER_TIMEOUT, END_TIMEOUT, Connection, Record, WireError
@@ -93,6 +96,14 @@ def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
 
 
+def put_file(server: Server, name: str, content: bytes) -> str:
+    """Put a file into the folder that the attempt serves; return the target that asks for it."""
+    path = server.public / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return f"/files/{quote(name)}"
+
+
 class Client:
     """What a check talks to the attempt with; remembers every byte."""
 
@@ -137,12 +148,12 @@ class Client:
         connection = self.connect()
         connection.send(data)
         response = connection.read_response(method, seconds)
-        self.expect_nothing_more(connection)
+        self.expect_nothing_more(connection, method)
         connection.close()
         return response
 
-    def expect_nothing_more(self, connection: Connection) -> None:
-        """Raise CheckFailed if bytes come after the last answer that was read.
+    def expect_nothing_more(self, connection: Connection, method: str = "GET") -> None:
+        """Raise CheckFailed if bytes come after the last answer that was read, one to `method`.
 
         Waits for the end of the connection, which a rule of its own demands: here it may be late.
         """
@@ -153,6 +164,14 @@ class Client:
             if error.kind == "silent":
                 self.server.keeps_open = True
             return
+        if rest and method == "HEAD":
+            raise CheckFailed(
+                f"the answer to HEAD has a body of {len(rest)} bytes",
+                "the head that GET would get, and no body",
+                f"{len(rest)} bytes behind the head",
+                Pointer(rest[:80], 0),
+                connection,
+            )
         expect_nothing_left(rest, connection)
 
     def expect_serving(self) -> None:
@@ -169,6 +188,44 @@ class Client:
             if error.kind != "reset":
                 raise
         connection.close()
+
+
+@contextmanager
+def naming(doing: str) -> Iterator[None]:
+    """Let a WireError say what the answer was for that did not come: "answering request 2".
+
+    One that says more already, as when a body breaks off, is left as it is.
+    """
+    try:
+        yield
+    except WireError as error:
+        if error.doing.startswith("sending the body"):
+            raise
+        raise WireError(error.kind, error.connection, doing) from None
+
+
+def ask_on(
+    connection: Connection,
+    /,
+    target: str = "/",
+    method: str = "GET",
+    fields: Fields = (),
+    body: bytes | None = None,
+    **options: Any,
+) -> Response:
+    """Send a request on `connection`, which is to stay open, and return the answer.
+
+    Raises CheckFailed for bytes that came before it was sent, WireError, which counts the requests
+    on this connection, and BadResponse.
+    """
+    if connection.has_pending():
+        expect_nothing_left(connection.receive(), connection)
+    sent = [m for m in connection.record.messages if m.direction == "sent"]
+    number = 1 + sum(message.connection == connection.number for message in sent)
+    options = {"connection": None} | options
+    with naming(f"answering request {number} on this connection"):
+        connection.send(request_bytes(target, method, tuple(fields), body, **options))
+        return connection.read_response(method)
 
 
 def fail(message: str, expected: str = "", got: str = "", **more: Any) -> None:
@@ -294,6 +351,23 @@ def expect_length_field(response: Response) -> None:
 def expect_end(connection: Connection, seconds: float = END_TIMEOUT) -> None:
     """Fail unless the server closes the connection now, in good order, without another byte."""
     expect_nothing_left(connection.read_end(seconds), connection)
+
+
+def repeat_if_slow(scene: Callable[[], None], patience: float = 0.7 * IDLE_TIMEOUT) -> None:
+    """Play `scene`, in which a client is slow on purpose: again, if it fails as we were too slow.
+
+    A server may hang up on a client after IDLE_TIMEOUT: if the machine is so busy that the scene
+    took longer than `patience`, its failure proves nothing, unless it comes three times in a row.
+    """
+    for tries_left in (2, 1, 0):
+        began = time.monotonic()
+        try:
+            scene()
+            return
+        except (CheckFailed, WireError, BadResponse) as error:
+            silent = isinstance(error, WireError) and error.kind == "silent"
+            if silent or not tries_left or time.monotonic() - began < patience:
+                raise
 
 
 def _first_difference(one: bytes, other: bytes) -> int:

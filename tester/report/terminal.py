@@ -248,8 +248,15 @@ def shorten_path(path: str, width: int, dots: str = "…") -> str:
 
 def _print_error(page: _Page, error: str, output: str) -> None:
     """Print why nothing could be graded, and the end of what the attempt printed."""
-    page.write((f"{page.marks.failed} ", "bold red"), (error, "bold"))
+    _print_title(page, (page.marks.failed, "bold red"), error)
     _print_output(page, output, "The end of what it printed:")
+
+
+def _print_title(page: _Page, mark: tuple[str, str], title: str) -> None:
+    """Print what is wrong, in bold, behind its mark."""
+    text = _highlight(page.safe(title), "bold")
+    for number, row in enumerate(text.wrap(page.console, min(page.width, READABLE) - 2)):
+        page.row(Text.assemble((f"{mark[0]} " if number == 0 else "  ", mark[1]), row))
 
 
 def _print_output(page: _Page, output: str, heading: str) -> None:
@@ -285,7 +292,7 @@ def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: b
             page.next_failure()
             _print_failure(page, test, result.stage)
     elif lines:
-        _print_lines(page, requirements, result.stage, "Also missing:")
+        _print_lines(page, requirements, result.stage, "Also to fix:")
         _print_lines(page, stars, result.stage, "Stars not won (optional; -v shows them in full):")
     elif requirements:
         page.blank()
@@ -326,15 +333,30 @@ def _print_lines(page: _Page, tests: list[CheckResult], stage: int, heading: str
         if test.outcome == "skipped":
             reasons[test.skipped] = reasons.get(test.skipped, 0) + 1
             continue
-        message = test.failure.message if test.failure else ""
-        earlier = f"(stage {test.stage}) " if test.stage != stage else ""
-        dash = f" {page.marks.dash} " if message else ""
         mark, style = _mark(page, test)
+        earlier = f"(stage {test.stage}) " if test.stage != stage else ""
         page.write_cut(
-            (f"  {mark} ", style), (earlier, "dim"), (test.title, ""), (dash + message, "dim")
+            (f"  {mark} ", style),
+            (earlier, "dim"),
+            *_title_and_message(page, test, len(earlier) + 4),
         )
     for reason, number in reasons.items():
         page.write_cut((f"  {page.marks.open} {number} not run: ", "yellow"), (reason, "dim"))
+
+
+def _title_and_message(page: _Page, test: CheckResult, used: int) -> list[tuple[str, str]]:
+    """Return the title, cut where the message would have no room, and the message."""
+    title = page.safe(test.title).removesuffix(".")
+    message = page.safe(test.failure.message) if test.failure else ""
+    if not message:
+        return [(title, "")]
+    room = page.width - used - 3
+    room = max(room - cell_len(message), room * 3 // 5)
+    if cell_len(title) > room:
+        short = Text(title)
+        short.truncate(room - 1, overflow="crop")
+        title = short.plain.rstrip() + page.marks.dots
+    return [(title, ""), (f" {page.marks.dash} {message}", "dim")]
 
 
 def _mark(page: _Page, test: CheckResult) -> tuple[str, str]:
@@ -348,10 +370,7 @@ def _mark(page: _Page, test: CheckResult) -> tuple[str, str]:
 
 def _print_failure(page: _Page, test: CheckResult, stage: int) -> None:
     """Print all there is to say about one test that did not pass."""
-    mark, style = _mark(page, test)
-    title = _highlight(page.safe(test.title), "bold")
-    for number, row in enumerate(title.wrap(page.console, min(page.width, READABLE) - 2)):
-        page.row(Text.assemble((f"{mark} " if number == 0 else "  ", style), row))
+    _print_title(page, _mark(page, test), test.title)
     if test.stage != stage:
         page.write((f"a rule of stage {test.stage}, and it still holds", "dim"), indent=2)
     failure = test.failure or Failure(f"not run: {test.skipped}" if test.skipped else "")

@@ -310,7 +310,7 @@ Stage 7: Respond with Content                             server.py   seed 12345
   │ listening on port 4221
   │ GET /echo/café-2f9c 200\x07
 
-Also missing:
+Also to fix:
   ✗ (stage 5) `%20` in a path is decoded – the body is `a%20b`, not `a b`, for…
   · 2 not run: the server did not answer any more
 
@@ -500,6 +500,17 @@ def test_error_is_shown_with_the_output() -> None:
     assert '  │   File "server.py", line 3\n' in text
     assert "  │ SyntaxError: \\x1b[2J'(' was never closed\n" in text
     assert text.endswith("✗ Stage 7 not passed yet  0.6 s\n  fix this, save, and run it again\n")
+
+
+def test_a_line_for_a_failure_has_room_for_rule_and_message() -> None:
+    """Where not both fit, the rule is cut first, so that what went wrong can still be read."""
+    long = replace(DECODING, title="a rule " * 12 + "to its end.")
+    lines = render(stage_of(LENGTH, long)).split("\n")
+    (line,) = (line for line in lines if line.startswith("  ✗ (stage 5)"))
+    assert line.startswith(
+        "  ✗ (stage 5) a rule a rule a rule a rule a rule a… – the body is `a%20b`"
+    )
+    assert line.endswith("…")
 
 
 def test_only_the_end_of_a_long_output_is_shown() -> None:

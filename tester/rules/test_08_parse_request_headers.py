@@ -1,0 +1,560 @@
+"""Stage 8, Parse Request Headers: the whole head is read, and what it says is understood."""
+
+import time
+from collections.abc import Iterable
+
+from tester.facts import (
+    CheckFailed,
+    Client,
+    Words,
+    expect,
+    expect_body,
+    expect_status,
+    fail,
+    repeat_if_slow,
+    request_bytes,
+)
+from tester.response import Response
+from tester.results import Pointer
+from tester.suite import edge
+from tester.wire import Connection, WireError
+
+STAGE = 8
+HUGE = 80 * 1024  # Bytes of a head that is too large for every server: the limit is 64 KB.
+CONTROLS = "\x01\x02\x05\x07\x08\x0b\x0c\x0e\x1a\x1b\x1f"  # All but NUL, tab, CR, LF and DEL.
+
+
+def make_agent(words: Words) -> str:
+    """Make up a User-Agent like those that browsers send, with colons and escapes in it."""
+    version = f"{words.randint(1, 99)}.{words.randint(0, 9)}"
+    url = f"http://{words.word()}.example:{words.randint(1024, 9999)}/%2F+{words.word()}"
+    return f"{words.word()}/{version} ({words.word()}: {words.word()}; {url})"
+
+
+def expect_agent(client: Client, head: str, agent: str) -> None:
+    """Fail unless the request with this head is answered with `agent`."""
+    response = client.ask_raw(head.encode("latin-1"))
+    expect_status(response, 200)
+    expect_body(response, agent.encode("latin-1"))
+
+
+def write_head(*lines: str, target: str = "/user-agent") -> str:
+    """Write the head of a request with these lines between Host and Connection.
+
+    >>> write_head("X: y")
+    'GET /user-agent HTTP/1.1\\r\\nHost: localhost\\r\\nX: y\\r\\nConnection: close\\r\\n\\r\\n'
+    """
+    first = (f"GET {target} HTTP/1.1", "Host: localhost")
+    return "\r\n".join([*first, *lines, "Connection: close", "", ""])
+
+
+def expect_answers(
+    client: Client,
+    requests: Iterable[tuple[str, str]],
+    *statuses: int,
+    reason: str | None = None,
+) -> None:
+    """Fail unless each request gets one of `statuses`, and at once; and others after it, too.
+
+    A request comes with the words that say what is wrong with it.
+    """
+    wanted = " or ".join(map(str, statuses))
+    for what, head in requests:
+        try:
+            response = client.ask_raw(head.encode("latin-1"))
+        except WireError as error:
+            if error.kind != "silent":
+                raise
+            error.connection.close()
+            client.expect_serving()  # Was it only this client that got no answer?
+            fail(
+                f"{what} got no answer: the server went on waiting",
+                f"status {wanted} at once",
+                "nothing at all: does it wait for an end of the head that never comes?",
+                connection=error.connection,
+            )
+        expect_one_of(response, what, statuses, reason)
+    client.expect_serving()
+
+
+def expect_one_of(
+    response: Response, what: str, statuses: tuple[int, ...], reason: str | None = None
+) -> None:
+    """Fail unless `what` got one of `statuses`."""
+    wanted = " or ".join(map(str, statuses)) + (f" {reason}" if reason else "")
+    got = f"{response.status} {response.reason}"
+    if response.status not in statuses or (reason and response.reason != reason):
+        message = f"{what} got {got}, not {wanted}"
+        raise CheckFailed(message, f"status {wanted}", got, Pointer(response.status_line, 9))
+
+
+def send_in_packets(connection: Connection, pieces: list[bytes], pause: float) -> Response:
+    """Send the pieces one after the other and return the answer, which must not come before."""
+    sent, whole = 0, sum(map(len, pieces))
+    for piece in pieces:
+        if sent:
+            time.sleep(pause)  # Not a wait for anything: the gap is what is being tested.
+            expect(
+                not connection.has_pending(),
+                f"the server answered when only {sent} of the head's {whole} bytes had come",
+                "no answer before the empty line that ends the head",
+                "an answer too early: is one recv taken for the whole request?",
+            )
+        connection.send(piece)
+        sent += len(piece)
+    return connection.read_response()
+
+
+def test_answers_with_the_user_agent(client: Client, words: Words) -> None:
+    """`/user-agent` is answered with the value of the field User-Agent, letter for letter.
+
+    Why: Each line behind the request line is a field: a name, a colon, a value. User-Agent names
+        the client's program (RFC 9110 section 10.1.5). A value may hold colons of its own.
+    Hint: Cut at the first colon only: `name, _, value = line.partition(":")`. Nothing is decoded.
+    """
+    for agent in (words.word(), make_agent(words), f"{words.word()}::{words.word()}:"):
+        expect_agent(client, write_head(f"User-Agent: {agent}"), agent)
+
+
+def test_name_in_any_letter_case(client: Client, words: Words) -> None:
+    """The name of a field is the same in any letter case: `user-agent` is `User-Agent`.
+
+    Why: Names of fields have no letter case (RFC 9110 section 5.1). curl writes `User-Agent`, but
+        many programs and proxies write `user-agent`.
+    Hint: Keep the names in lower case: `fields[name.lower()] = value`.
+    """
+    mixed = "".join(words.choice((letter.lower(), letter.upper())) for letter in "user-agent")
+    for name in ("user-agent", "USER-AGENT", mixed):
+        agent = words.word()
+        expect_agent(client, write_head(f"{name}: {agent}"), agent)
+
+
+def test_white_space_around_the_value(client: Client, words: Words) -> None:
+    """Spaces and tabs around a value do not belong to it, and there need not be any.
+
+    Why: `User-Agent:curl`, `User-Agent: curl` and `User-Agent:   curl  ` say the same: white space
+        before and behind the value is only there for people (RFC 9112 section 5.1).
+    Hint: Cut at `":"`, not at `": "`, then `value.strip(" \\t")`. White space inside stays.
+    """
+    for before, behind in (("", ""), ("   ", ""), ("\t", " \t "), ("", "  "), (" \t ", "\t")):
+        agent = f"{words.word()}  {words.word()}"
+        line = f"User-Agent:{before}{agent}{behind}"
+        expect_agent(client, write_head("X-Empty:", line), agent)
+
+
+def test_field_is_found_by_its_name(client: Client, words: Words) -> None:
+    """A field is found by its name: wherever it stands, and whatever else looks like it.
+
+    Why: Fields come in any order (RFC 9110 section 5.3), and each client sends others.
+    Hint: Split the head into lines, and put each field into a dictionary. Do not count lines, and
+        do not search the whole head for the words `User-Agent`.
+    """
+    others = [f"X-{words.word()}: {words.word()}" for _ in range(words.randint(3, 8))]
+    others += [f"X-User-Agent: {words.word()}", f"X-Note: User-Agent: {words.word()}"]
+    words.shuffle(others)
+    for place in (0, len(others) // 2, len(others)):
+        agent = words.word()
+        lines = [*others[:place], f"User-Agent: {agent}", *others[place:]]
+        expect_agent(client, write_head(*lines), agent)
+    agent = words.word()
+    head = f"GET /user-agent HTTP/1.1\r\nUser-Agent: {agent}\r\n{others[0]}\r\nHost: localhost"
+    expect_agent(client, f"{head}\r\nConnection: close\r\n\r\n", agent)
+    head = f"GET /user-agent HTTP/1.1\r\nConnection: close\r\n{others[0]}\r\nHost: localhost"
+    expect_agent(client, f"{head}\r\nUser-Agent: {agent}\r\n\r\n", agent)
+
+
+def test_no_user_agent_is_no_crash(client: Client, words: Words) -> None:
+    """A request for `/user-agent` without a User-Agent is answered, and stops nothing.
+
+    Why: A client may leave this field out. `fields["user-agent"]` then raises KeyError.
+    Hint: `fields.get("user-agent", "")`
+    """
+    for lines in ((), (f"X-{words.word()}: {words.word()}",)):
+        response = client.ask_raw(write_head(*lines).encode())
+        got = f"{response.status} {response.reason}"
+        expect(response.status < 500, f"the status is {got}: an error of the server", "200 OK", got)
+    client.expect_serving()
+
+
+def test_head_in_two_packets(client: Client, words: Words) -> None:
+    """The head may come in two packets, cut anywhere.
+
+    Why: TCP carries a stream of bytes and knows no requests. What was sent at once may come in
+        parts: one `recv` is not one request (RFC 9112 section 2.2).
+    Hint: Collect what `recv` returns until `b"\\r\\n\\r\\n"` is in all that has come so far. It may
+        come in two parts itself, so do not look at the last part alone.
+    """
+    for mark, inside in ((b"GET", 2), (b"/user", 3), (b"\r\n", 1), (b"\r\n", 2), (b"Agent", 2)):
+        expect_packets(client, words, mark, inside)
+    for inside in (1, 2, 3):
+        expect_packets(client, words, b"\r\n\r\n", inside)
+
+
+def expect_packets(client: Client, words: Words, mark: bytes, inside: int) -> None:
+    """Fail unless a head is read whole that is cut so many bytes behind the beginning of `mark`."""
+
+    def scene() -> None:
+        """Send the two packets."""
+        agent = words.word()
+        head = request_bytes("/user-agent", fields=[("User-Agent", agent)])
+        cut = head.index(mark) + inside
+        with client.connect() as connection:
+            response = send_in_packets(connection, [head[:cut], head[cut:]], 0.01)
+            expect_status(response, 200)
+            expect_body(response, agent.encode())
+
+    repeat_if_slow(scene)
+
+
+def test_head_byte_by_byte(client: Client, words: Words) -> None:
+    """The head may come byte by byte.
+
+    Why: A slow network, or a person who types into `nc`, sends a little at a time. The request is
+        there when the empty line is, not before (RFC 9112 section 2.1).
+    Hint: `while b"\\r\\n\\r\\n" not in data: data += connection.recv(65536)`, and stop when `recv`
+        returns `b""`: then the client has left.
+    """
+
+    def scene() -> None:
+        """Send each byte on its own."""
+        agent = words.word()
+        head = request_bytes("/user-agent", fields=[("User-Agent", agent)])
+        pieces = [head[index : index + 1] for index in range(len(head))]
+        with client.connect() as connection:
+            response = send_in_packets(connection, pieces, 0.001)
+            expect_status(response, 200)
+            expect_body(response, agent.encode())
+
+    repeat_if_slow(scene)
+
+
+def test_head_of_8_kb(client: Client, words: Words) -> None:
+    """A head of up to 8 KB is read whole, whatever its size.
+
+    Why: Cookies alone may have 4 KB. A server that reads 1024 bytes and takes them for all loses
+        the rest; one that reads until a `recv` returns fewer than 1024 waits for ever when the
+        head has exactly 1024.
+    Hint: Only the empty line says that the head is over, never the size of what `recv` returned.
+    """
+    for size in (1000, 1024, 2048, 4096, 8192):
+        agent = words.word()
+        lines = ["X-Long: ", f"User-Agent: {agent}"]
+        lines[0] += words.word(size - len(write_head(*lines)))
+        expect_agent(client, write_head(*lines), agent)
+    agent = words.word()
+    fields = [f"X-{words.word()}: {words.word(87)}" for _ in range(80)]
+    expect_agent(client, write_head(*fields, f"User-Agent: {agent}"), agent)
+    agent = words.word(8100)
+    expect_agent(client, write_head(f"User-Agent: {agent}"), agent)
+    word = words.word(7900)
+    expect_agent(client, write_head(target=f"/echo/{word}"), word)
+
+
+def test_malformed_request_line_gets_400(client: Client, words: Words) -> None:
+    """A request line with too few or too many parts gets `400 Bad Request`.
+
+    Why: The client has to know that it was its request that was wrong. A connection that just
+        ends tells it nothing (RFC 9110 section 15.5.1, RFC 9112 section 3).
+    Hint: Where the parts are not three, answer `HTTP/1.1 400 Bad Request`, and serve on.
+    """
+    lines = (
+        words.word(),
+        f"GET /{words.word()}",
+        f"/{words.word()} HTTP/1.1",
+        f"GET /{words.word()} {words.word()} HTTP/1.1",
+        f"GET / HTTP/1.1 {words.word()}",
+        " ".join(words.word() for _ in range(7)),
+    )
+    requests = [
+        (f"the request line {line!r}", f"{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        for line in lines
+    ]
+    expect_answers(client, requests, 400, reason="Bad Request")
+
+
+@edge
+def test_line_without_a_colon(client: Client, words: Words) -> None:
+    """A header line without a colon gets 400.
+
+    Why: It has no name and no value. Who guesses what was meant may guess otherwise than the
+        program that passed it on (RFC 9112 section 5).
+    Hint: After `name, colon, value = line.partition(":")`, `colon` is empty where there is none.
+    """
+    bad = words.word()
+    requests = [
+        ("a line without a colon", write_head(bad)),
+        ("a line of two words without a colon", write_head(f"{bad} {words.word()}")),
+        (
+            "a last line without a colon",
+            f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bad}\r\n\r\n",
+        ),
+    ]
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_white_space_before_the_colon(client: Client, words: Words) -> None:
+    """White space between a field's name and its colon gets 400.
+
+    Why: Some programs would ignore `Host : a`, others would read it as `Host: a`. Attackers use
+        that to get past a proxy, so it must be refused (RFC 9112 section 5.1).
+    Hint: Do not `strip()` the name. Check it: a name holds letters, digits, `-` and few signs more.
+    """
+    name, value = f"X-{words.word()}", words.word()
+    requests = [
+        ("a field with a space before its colon", write_head(f"{name} : {value}")),
+        ("a field with a tab before its colon", write_head(f"{name}\t: {value}")),
+        (
+            "Host with a space before its colon",
+            "GET / HTTP/1.1\r\nHost : localhost\r\nConnection: close\r\n\r\n",
+        ),
+    ]
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_folded_line(client: Client, words: Words) -> None:
+    """A header line that begins with white space (a folded line) gets 400.
+
+    Why: Long ago a value could go on in the next line, if that began with a space. Programs read
+        such lines in different ways, so servers refuse them (RFC 9112 section 5.2).
+    Hint: Do not `strip()` the lines of the head. One that begins with a space or a tab is no field.
+    """
+    field = f"X-{words.word()}: {words.word()}"
+    requests = [
+        ("a value that goes on in a line after a space", write_head(field, f" {words.word()}")),
+        ("a value that goes on in a line after a tab", write_head(field, f"\t{words.word()}")),
+        ("a field with a space before its name", write_head(field, f" X-{field}")),
+    ]
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_control_characters_in_a_field(client: Client, words: Words) -> None:
+    """A control character, NUL among them, in a field's name or value gets 400.
+
+    Why: No honest client sends them. C programs take NUL for the end of a text, and others take
+        some for the end of a line: they would see another request (RFC 9110 section 5.5).
+    Hint: Let a regular expression say what a name and a value may hold. Do not use `splitlines()`:
+        it also cuts at eight other characters. `split("\\r\\n")` does not.
+    """
+    requests = []
+    for character in ("\0", words.choice(CONTROLS), "\x0b", "\x7f"):
+        one, other = words.word(), words.word()
+        what = f"the character \\x{ord(character):02x}"
+        requests.append((f"{what} in a value", write_head(f"X-{one}: {one}{character}{other}")))
+        requests.append((f"{what} in a name", write_head(f"X-{one}{character}{other}: {one}")))
+    # What is cut at such a character may look like two good lines.
+    character = words.choice("\x0b\x0c\x1c\x1d\x1e")
+    line = f"X-{words.word()}: {words.word()}{character}Y-{words.word()}: {words.word()}"
+    requests.append((f"the character \\x{ord(character):02x} in a value", write_head(line)))
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_no_host(client: Client, words: Words) -> None:
+    """An HTTP/1.1 request without Host gets 400; an HTTP/1.0 request needs none.
+
+    Why: One server may serve many sites, and Host says which one is meant. HTTP/1.1 demands it;
+        HTTP/1.0 did not know it yet (RFC 9112 section 3.2).
+    Hint: If the version is HTTP/1.1 and `"host"` is not among the fields, answer 400.
+    """
+    field = f"X-{words.word()}: {words.word()}"
+    head = "GET / HTTP/1.1\r\n{}Connection: close\r\n\r\n"
+    requests = [
+        ("HTTP/1.1 without Host", head.format("")),
+        ("HTTP/1.1 without Host, but another field", head.format(f"{field}\r\n")),
+    ]
+    expect_answers(client, requests, 400)
+    old = "GET / HTTP/1.0\r\n\r\n"
+    expect_one_of(client.ask_raw(old.encode()), "HTTP/1.0 without Host", (200,))
+
+
+@edge
+def test_two_hosts(client: Client, words: Words) -> None:
+    """A request with two Host fields gets 400.
+
+    Why: Which of the two is meant? A proxy may look at the first one and the server at the last
+        (RFC 9112 section 3.2).
+    Hint: A dictionary keeps only the last of two. Notice when a name comes a second time.
+    """
+    one, other = words.word(), words.word()
+    requests = [
+        ("a request with two different Hosts", write_head(f"Host: {one}.example")),
+        ("a request with the same Host twice", write_head("Host: localhost")),
+        ("a request with Host and, later, host", write_head(f"X-{one}: {other}", f"host: {one}")),
+    ]
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_bare_line_feed(client: Client, words: Words) -> None:
+    """A line that ends in LF alone, without CR, gets 400.
+
+    Why: If one program takes LF for the end of a line and the next one does not, they see two
+        different requests. That is how requests are smuggled (RFC 9112 sections 2.2 and 11.2).
+    Hint: Split the head at `"\\r\\n"` only, and refuse what still holds `"\\n"`. Refuse it at once: an
+        end with CR LF may never come.
+    """
+    word = words.word()
+    whole = write_head(f"X-{word}: {word}")
+    line = f"X-{word}: {word}\nY-{word}: {word}"
+    requests = [
+        ("a request line that ends in LF alone", whole.replace("\r\n", "\n", 1)),
+        ("a header line that ends in LF alone", write_head(line)),
+        ("an empty line that is LF alone", whole[:-2] + "\n"),
+        ("a head with LF alone everywhere", whole.replace("\r\n", "\n")),
+    ]
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_bare_carriage_return(client: Client, words: Words) -> None:
+    """A CR without LF behind it gets 400.
+
+    Why: Some programs take a lone CR for the end of a line and others for a part of the value, so
+        they see two different requests (RFC 9112 section 2.2).
+    Hint: CR is a control character like others: no name and no value may hold it.
+    """
+    word = words.word()
+    whole = write_head(f"X-{word}: {word}")
+    requests = [
+        ("a value with CR in it", write_head(f"X-{word}: {word}\r{words.word()}")),
+        ("a header line that ends in CR alone", write_head(f"X-{word}: {word}\rY-{word}: {word}")),
+        ("a header line that ends in CR CR LF", write_head(f"X-{word}: {word}\r")),
+        ("a request line that ends in CR alone", whole.replace("\r\n", "\r", 1)),
+        ("a head with CR alone everywhere", whole.replace("\r\n", "\r")),
+    ]
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_version_that_is_not_http_1(client: Client, words: Words) -> None:
+    """A version that is not `HTTP/1.0`, `HTTP/1.1` or the like gets 400, or 505.
+
+    Why: Another major version has other rules: whoever speaks it would not understand the answer
+        (RFC 9112 section 2.3, RFC 9110 section 15.6.6). The letters `HTTP` are capital.
+    Hint: Compare the third part of the request line with the regular expression `HTTP/1\\.[0-9]`,
+        whole.
+    """
+    versions = (f"HTTP/{words.randint(2, 9)}.0", "HTTP/0.9", "http/1.1", "HTTP/1", "HTTP/1.1.1")
+    other = f"{words.word(4).upper()}/1.1"
+    requests = [
+        (
+            f"the version {version}",
+            f"GET / {version}\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        )
+        for version in (*versions, "HTTP/11", "HTTP/1.x", other)
+    ]
+    expect_answers(client, requests, 400, 505)
+
+
+@edge
+def test_target_of_an_unknown_form(client: Client, words: Words) -> None:
+    """A request target that does not begin with `/`, and is no URL, gets 400.
+
+    Why: A target is a path, which begins with `/`, or a whole URL; a `*` goes with the method
+        OPTIONS only (RFC 9112 section 3.2). All else names nothing.
+    Hint: After you have cut `http://` and the host off, check `target.startswith("/")`.
+    """
+    word = words.word()
+    targets = (word, f"{word}/{words.word()}", f"?{word}={word}", "*", f"../{word}", f"\\{word}")
+    requests = [(f"the target {target}", write_head(target=target)) for target in targets]
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_target_with_forbidden_bytes(client: Client, words: Words) -> None:
+    """A request target with a control character, or a byte above 127, gets 400.
+
+    Why: A target holds only visible ASCII letters; all else must be escaped, as in `%C3%A9`
+        (RFC 9112 section 3.2, RFC 3986 section 2).
+    Hint: Check the target before it is decoded, for example with the regular expression `[!-~]+`.
+    """
+    accent = "é".encode().decode("latin-1")  # Its two UTF-8 bytes, as they would be sent.
+    requests = []
+    for text in ("\0", words.choice(CONTROLS), "\x7f", accent, "\xff"):
+        target = f"/echo/{words.word()}{text}{words.word()}"
+        what = "".join(f"\\x{ord(letter):02x}" for letter in text)
+        requests.append((f"a target with {what} in it", write_head(target=target)))
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_host_that_is_no_host(client: Client, words: Words) -> None:
+    """A Host with a path, a user or a list in it gets 400; a name or an address is fine.
+
+    Why: Host is a name or an address, with a colon and a port or without. A program that makes a
+        link from anything else sends people elsewhere (RFC 9112 section 3.2).
+    Hint: A regular expression for what a host may hold: letters, digits, `.`, `-`, a few signs
+        more, or an IPv6 address in square brackets; then perhaps a colon and digits.
+    """
+    word, other = words.word(), words.word()
+    port = words.randint(1024, 9999)
+    head = "GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n"
+    for host in (f"{word}.example", f"LocalHost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
+        response = client.ask_raw(head.format(host).encode())
+        expect_one_of(response, f"the Host {host}", (200,))
+    hosts = (f"{word}/{other}", f"{word}@{other}", f"{word}, {other}", f"http://{word}/")
+    requests = [(f"the Host {host}", head.format(host)) for host in hosts]
+    expect_answers(client, requests, 400)
+
+
+@edge
+def test_huge_head_gets_431(client: Client, words: Words) -> None:
+    """A head of more than 64 KB gets 431, and is not read for ever.
+
+    Why: Every byte is kept until the head is over. Without a limit one client can fill the
+        server's memory with a head that never ends (RFC 6585 section 5).
+    Hint: Each time round the loop that reads, look at how much has come. Over 64 KB, answer
+        `431 Request Header Fields Too Large` without waiting for the rest.
+    """
+    many = "".join(f"X-{words.word()}: {words.word(1000)}\r\n" for _ in range(HUGE // 1000))
+    start = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    requests = [
+        ("a value of 80 KB", f"{start}X-Long: {words.word(HUGE)}\r\n\r\n"),
+        ("80 fields of 1 KB each", f"{start}{many}\r\n"),
+        ("a head of 80 KB that does not end", f"{start}{many}"),
+        ("a value of 80 KB that does not end", f"{start}X-Long: {words.word(HUGE)}"),
+    ]
+    expect_refused_early(client, requests, 431)
+
+
+@edge
+def test_huge_target_gets_414(client: Client, words: Words) -> None:
+    """A request target of more than 64 KB gets 414, and is not read for ever.
+
+    Why: The limit on the head holds for its first line too. 414 tells the client that it is the
+        target that is too long, not a field (RFC 9110 section 15.5.15, RFC 9112 section 3).
+    Hint: If over 64 KB have come and no line end yet, answer `414 URI Too Long`.
+    """
+    start = f"GET /echo/{words.word(HUGE)}"
+    rest = " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    requests = [
+        ("a target of 80 KB", start + rest),
+        ("a target of 80 KB that does not end", start),
+    ]
+    expect_refused_early(client, requests, 414)
+
+
+def expect_refused_early(client: Client, requests: Iterable[tuple[str, str]], status: int) -> None:
+    """Fail unless each request gets `status`, though the server need not have read it all."""
+    for what, head in requests:
+        with client.connect() as connection:
+            try:
+                connection.send(head.encode())
+            except WireError:
+                pass  # It has heard enough and hung up: the answer should be here all the same.
+            try:
+                response = connection.read_response()
+            except WireError as error:
+                if error.kind != "silent":
+                    raise
+                fail(
+                    f"{what} got no answer: the server went on waiting for more",
+                    f"status {status} as soon as more than 64 KB have come",
+                    "nothing at all: is there a limit to what the loop reads?",
+                    connection=connection,
+                )
+        expect_one_of(response, what, (status,))
+    client.expect_serving()

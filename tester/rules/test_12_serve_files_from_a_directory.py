@@ -1,0 +1,339 @@
+"""Stage 12, Serve Files from a Directory: the files of one folder, and nothing outside it."""
+
+from urllib.parse import quote
+
+import pytest
+
+from tester.attempt import Server
+from tester.facts import (
+    Client,
+    Words,
+    expect,
+    expect_body,
+    expect_field,
+    expect_length_field,
+    expect_media_type,
+    expect_refused,
+    expect_status,
+    put_file,
+    request_bytes,
+)
+from tester.response import ResponseReader
+from tester.suite import edge, until
+
+STAGE = 12
+MEGABYTE = 1024 * 1024
+LARGE = 64 * MEGABYTE  # The size of a file that is too large to be held in memory.
+MEMORY = 16 * MEGABYTE  # By so much may the server grow while it sends that file.
+
+
+def expect_file(client: Client, target: str, content: bytes) -> None:
+    """Fail unless `target` is answered with `content`, and its length is told."""
+    response = client.ask(target)
+    expect_status(response, 200)
+    expect_body(response, content)
+    expect_length_field(response)
+
+
+def expect_kept_secret(client: Client, target: str, secret: bytes) -> None:
+    """Fail unless `target` gets a 4xx, and the secret is nowhere in it."""
+    response = client.ask(target)
+    expect(
+        secret not in response.head + response.body,
+        f"{target} brought a file that lies outside the folder",
+        "a 4xx status, and nothing of the file",
+        f"{response.status} {response.reason}, with what is in the file",
+    )
+    expect_refused(response)
+
+
+def test_file_arrives_byte_for_byte(client: Client, words: Words, server: Server) -> None:
+    """`/files/NAME` answers with the bytes of that file, and nothing else.
+
+    Why: A file is bytes. Most files are no text, and even in text a changed line end is a changed
+        file: checksums and signatures no longer fit (RFC 9110 section 6.4).
+    Hint: Open the file with mode `"rb"`: text mode changes line ends, and fails at a picture. The
+        body is what `read()` returned, and Content-Length its `len`.
+    """
+    every_byte = bytes(words.sample(range(256), 256))
+    lines = "\r\n".join(words.word() for _ in range(4)).encode()
+    for content in (every_byte, lines, lines.replace(b"\r", b"") + b"\n\n", b"\r\n\r\n", b"\0" * 9):
+        name = f"{words.word()}.{words.choice(('bin', 'txt', 'dat'))}"
+        expect_file(client, put_file(server, name, content), content)
+
+
+def test_large_file_arrives_whole(client: Client, words: Words, server: Server) -> None:
+    """A file of some megabytes arrives whole.
+
+    Why: The system takes only so many bytes at once. What `send` could not take has not been sent,
+        and the client, which counts, is left waiting for the rest.
+    Hint: Use `sendall`, which goes on until all is sent. If you read the file in pieces, go on
+        until `read` returns nothing.
+    """
+    content = words.data(8 * MEGABYTE)
+    expect_file(client, put_file(server, words.word(), content), content)
+
+
+def test_files_in_subfolders(client: Client, words: Words, server: Server) -> None:
+    """Files in subfolders are found by their whole path, `/files/a/b/c.txt`.
+
+    Why: The path behind `/files/` is the way to the file, folder by folder.
+    Hint: Take all that comes behind `/files/`, not only the part up to the next slash.
+    """
+    name, content = f"{words.word()}.txt", words.data(40)
+    folder = f"{words.word()}/{words.word()}"
+    expect_file(client, put_file(server, f"{folder}/{name}", content), content)
+    expect_status(client.ask(f"/files/{name}"), 404)
+
+
+def test_names_are_decoded(client: Client, words: Words, server: Server) -> None:
+    """Spaces, letters with accents and signs in a file's name are found.
+
+    Why: A request target holds neither spaces nor `é`: they come as `%20` and `%C3%A9`, and the
+        file has its real name on the disk (RFC 3986 section 2.1).
+    Hint: The file's name is the path as you decode it for `/echo/`: cut at `?` first, then decode
+        once. A `+` in a path is a plus.
+    """
+    for sign in (" ", "é", "日本", "+", "%", "?", "&"):
+        name, content = f"{words.word()}{sign}{words.word()}.txt", words.data(20)
+        target = put_file(server, name, content)
+        expect_file(client, target.replace("%2B", "+"), content)
+    expect_file(client, f"{target}?{words.word()}={words.word()}.html", content)
+
+
+def test_missing_file_is_not_found(client: Client, words: Words, server: Server) -> None:
+    """Where there is no such file, the answer is `404 Not Found`.
+
+    Why: The client asked for something that is not there. That is no fault of the server's, and no
+        reason to break off (RFC 9110 section 15.5.5).
+    Hint: Ask whether it is a file (`path.is_file()`) before you open it, and compare the path with
+        `/files/`, with its second slash.
+    """
+    target = put_file(server, f"{words.word()}.txt", words.data(10))
+    for path in (
+        f"/files/{words.word()}.txt",
+        f"/files/{words.word()}/{words.word()}.txt",
+        target[:-1],
+        f"{target}{words.word()}",
+        target.replace("/files/", f"/files{words.word()}/"),
+    ):
+        expect_status(client.ask(path), 404, reason="Not Found")
+    client.expect_serving()
+
+
+@until(12)
+def test_every_file_is_octet_stream(client: Client, words: Words, server: Server) -> None:
+    """A file is sent as `application/octet-stream`.
+
+    Why: Content-Type says what the bytes are. As long as the server does not know, this type says
+        "just bytes", and a browser saves them as a file (RFC 9110 section 8.3).
+    Hint: Give the answer with a file `Content-Type: application/octet-stream`.
+    """
+    for name in (words.word(), f"{words.word()}.{words.word(3)}", f"{words.word()}.txt"):
+        response = client.ask(put_file(server, name, words.data(30)))
+        expect_status(response, 200)
+        expect_media_type(response, "application/octet-stream")
+
+
+def test_dots_do_not_lead_outside(client: Client, words: Words, server: Server) -> None:
+    """No file outside the folder is served to a path with `..` in it.
+
+    Why: `..` is the folder above. With `/files/../../etc/passwd` a stranger would read any file of
+        your machine (RFC 9110 section 17.3).
+    Hint: Find out where the file really is (`os.path.realpath`, or `path.resolve()`), and serve it
+        only if that place is inside the folder: `path.is_relative_to(folder.resolve())`.
+    """
+    name, folder, secret = f"{words.word()}.txt", words.word(), words.word(30).encode()
+    outside = server.scratch / name
+    outside.write_bytes(secret)
+    put_file(server, f"{folder}/{name}", words.data(10))
+    up = "../" * 20
+    for path in (
+        f"../{name}",
+        f"./../{name}",
+        f"{folder}/../../{name}",
+        f"../../{server.scratch.name}/{name}",
+        f"{up}{str(outside).lstrip('/')}",
+    ):
+        expect_kept_secret(client, f"/files/{path}", secret)
+    client.expect_serving()
+
+
+def test_encoded_dots_do_not_lead_outside(client: Client, words: Words, server: Server) -> None:
+    """Nor to a path in which `..`, a slash or a backslash is escaped.
+
+    Why: `%2e%2e%2f` is `../`, written so that a search for `..` does not find it
+        (RFC 3986 section 2.1, RFC 9110 section 17.3).
+    Hint: Decode first, and only once, then look where the path leads. Never check the path as it
+        was sent.
+    """
+    name, secret = f"{words.word()}.txt", words.word(30).encode()
+    (server.scratch / name).write_bytes(secret)
+    for up in (
+        "%2e%2e/",
+        "%2E%2E/",
+        ".%2e/",
+        "..%2f",
+        "..%2F",
+        "%2e%2e%2f",
+        "..%5c",
+        "%2e%2e%5C",
+        "%252e%252e%252f",
+    ):
+        expect_kept_secret(client, f"/files/{up}{name}", secret)
+    client.expect_serving()
+
+
+def test_absolute_paths_do_not_lead_outside(client: Client, words: Words, server: Server) -> None:
+    """Nor to an absolute path behind `/files/`.
+
+    Why: In `/files//etc/passwd` the name is `/etc/passwd`. Many functions that join a folder and a
+        name forget the folder when the name begins with a slash.
+    Hint: `folder / "/etc/passwd"` is `/etc/passwd`, and so is `os.path.join`. Join, resolve, and
+        then see whether the result is inside the folder.
+    """
+    secret = words.word(30).encode()
+    outside = server.scratch / f"{words.word()}.txt"
+    outside.write_bytes(secret)
+    for path in (str(outside), f"/{outside}", quote(str(outside), safe=""), f"%2F{outside}"):
+        expect_kept_secret(client, f"/files/{path}", secret)
+    client.expect_serving()
+
+
+def test_sibling_folder_is_outside(client: Client, words: Words, server: Server) -> None:
+    """Nor from a folder beside it whose name begins in the same way.
+
+    Why: `/srv/public-secret/key` begins with the letters of `/srv/public`, and is not inside it.
+    Hint: Compare folder by folder, not letter by letter: `path.is_relative_to(folder)` instead of
+        `str(path).startswith(str(folder))`. Join with a slash between folder and name.
+    """
+    ending, name, secret = words.word(), f"{words.word()}.txt", words.word(30).encode()
+    sibling = server.scratch / f"{server.public.name}-{ending}"
+    sibling.mkdir()
+    (sibling / name).write_bytes(secret)
+    for path in (
+        f"../{sibling.name}/{name}",
+        f"..%2F{sibling.name}%2F{name}",
+        f"%2e%2e/{sibling.name}/{name}",
+        f"-{ending}/{name}",
+        f"{sibling}/{name}",
+    ):
+        expect_kept_secret(client, f"/files/{path}", secret)
+    client.expect_serving()
+
+
+def test_folder_is_no_file(client: Client, words: Words, server: Server) -> None:
+    """A folder in place of a file gets a 4xx.
+
+    Why: A folder has no bytes to send: to open it is an error. And a list of what is in it was not
+        asked for.
+    Hint: `path.is_file()` is false for a folder, `path.exists()` is not: use the first.
+    """
+    folder = words.word()
+    put_file(server, f"{folder}/{words.word()}.txt", words.data(10))
+    for path in ("/files/", f"/files/{folder}", f"/files/{folder}/"):
+        expect_refused(client.ask(path))
+    client.expect_serving()
+
+
+@edge
+def test_empty_file(client: Client, words: Words, server: Server) -> None:
+    """An empty file is a `200 OK` with `Content-Length: 0`.
+
+    Why: A file without a byte in it is there all the same: it is not missing.
+    Hint: Beware of `if not content:`, which takes an empty file for none.
+    """
+    response = client.ask(put_file(server, f"{words.word()}.txt", b""))
+    expect_status(response, 200)
+    expect_field(response, "Content-Length", "0")
+    expect_body(response, b"")
+
+
+@edge
+def test_dots_inside_a_name(client: Client, words: Words, server: Server) -> None:
+    """A file with two dots inside its name is served: `notes..old.txt`.
+
+    Why: `..` leads up only where it is a whole part of the path, between two slashes.
+    Hint: Do not forbid names with `..` in them. See where the whole path leads.
+    """
+    for name in (f"{words.word()}..{words.word()}", f"{words.word()}../{words.word()}.txt"):
+        content = words.data(20)
+        expect_file(client, put_file(server, name, content), content)
+
+
+@edge
+def test_names_that_no_file_can_have(client: Client, words: Words, server: Server) -> None:
+    """A name that is too long, or goes on behind a file, gets a 4xx.
+
+    Why: The system refuses such names with errors of their own: OSError in Python, with "File name
+        too long" or "Not a directory". For the client, such a file is just not there.
+    Hint: Catch OSError where you look for the file, and answer 404.
+    """
+    target = put_file(server, f"{words.word()}.txt", words.data(10))
+    for path in (f"{target}/{words.word()}", f"/files/{words.word(300)}", f"/files/{'a/' * 3000}b"):
+        expect_refused(client.ask(path))
+    client.expect_serving()
+
+
+@edge
+def test_nul_in_a_name(client: Client, words: Words, server: Server) -> None:
+    """A name with the byte 0 in it (`%00`) gets a 4xx.
+
+    Why: No file can have such a name. In C, a name ends at its first 0, so that `key.txt%00.png`
+        looks like a picture and opens `key.txt`; Python raises ValueError.
+    Hint: Catch ValueError where you look for the file, or refuse a name with `"\\0"` in it.
+    """
+    content = words.word(30).encode()
+    target = put_file(server, f"{words.word()}.txt", content)
+    for path in (f"{target}%00", f"{target}%00.png", "/files/%00", f"/files/{words.word()}%00/a"):
+        response = client.ask(path)
+        expect_refused(response)
+        expect(content not in response.body, f"{path} brought a file: the name was cut at %00")
+    client.expect_serving()
+
+
+@edge
+def test_link_that_leads_outside(client: Client, words: Words, server: Server) -> None:
+    """A symbolic link inside the folder that leads out of it is not followed.
+
+    Why: A link is a file that names another place. Who may put one into the folder (an upload, an
+        unpacked archive) could open all of your machine with it.
+    Hint: `path.resolve()` and `os.path.realpath` follow links: check the place that they return.
+    """
+    name, secret, links = f"{words.word()}.txt", words.word(30).encode(), words.word()
+    outside = server.scratch / words.word()
+    outside.mkdir()
+    (outside / name).write_bytes(secret)
+    try:
+        (server.public / f"{links}.txt").symlink_to(outside / name)
+        (server.public / links).symlink_to(outside)
+    except OSError as error:
+        pytest.skip(f"symbolic links can't be made here: {error.strerror}")
+    for path in (f"{links}.txt", f"{links}/{name}"):
+        expect_kept_secret(client, f"/files/{path}", secret)
+    client.expect_serving()
+
+
+@edge
+@waits
+def test_huge_file_needs_little_memory(client: Client, words: Words, server: Server) -> None:
+    """A file of 64 MB arrives whole, and costs the server less than 16 MB of memory.
+
+    Why: If every download held its file in memory, a few clients with large files would fill it.
+    Hint: Do not `read()` all of the file. Read 64 KB, send them, and so on to the end;
+        `os.stat(path).st_size` tells Content-Length beforehand.
+    """
+    with undisturbed(server) as own:
+        # What the server needs for its first file is no part of the price.
+        Client(own, words).ask(put_file(own, words.word(), words.data(MEGABYTE)))
+        target = put_file(own, words.word(), words.data(MEGABYTE))
+        path = own.public / target.rpartition("/")[2]
+        with path.open("r+b") as file:  # The holes in it need no place on the disk.
+            for place in (LARGE // 2 - 1000, LARGE - MEGABYTE):
+                file.seek(place)
+                file.write(words.data(MEGABYTE))
+        before = most = own.memory()
+        with Connection(own.address, client.record) as connection, path.open("rb") as file:
+            connection.send(request_bytes(target))
+            for received in receive_like(file, connection):
+                if received >= LARGE // 8 * (samples := received * 8 // LARGE)

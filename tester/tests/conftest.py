@@ -1,0 +1,80 @@
+"""What the tester's own tests share: writing attempts, and grading them from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A server of one loop: what it does with each connection is filled in.
+LOOP = """
+import os, socket, sys, time
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", int(os.environ["PORT"])))
+listener.listen()
+while True:
+    connection, _ = listener.accept()
+{body}
+"""
+
+WriteAttempt = Callable[..., Path]
+
+
+@pytest.fixture
+def write_attempt(tmp_path: Path) -> WriteAttempt:
+    """Return a function that writes a program: source and file name, or the body of a loop."""
+
+    def write(source: str, name: str = "attempt.py", *, loop: bool = False) -> Path:
+        """Write the file, make it executable unless it is Python, and return its path."""
+        source = textwrap.dedent(source)
+        if loop:
+            source = LOOP.format(body=textwrap.indent(source, "    "))
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+        if path.suffix != ".py":
+            path.chmod(0o755)
+        return path
+
+    return write
+
+
+def run_tester(
+    *words: object, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m tester` as a user does, and return what came of it."""
+    return subprocess.run(
+        [sys.executable, "-m", "tester", *map(str, words)],
+        cwd=cwd or ROOT,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def grade(path: object, *words: object, stage: int | None = None, seed: int = 1) -> dict[str, Any]:
+    """Grade the attempt at `path` and return the JSON result."""
+    at_stage = ("--stage", stage) if stage else ()
+    done = run_tester("grade", *at_stage, "--seed", seed, "--json", "-", *words, path)
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)
+
+
+def failed(result: dict[str, Any]) -> list[str]:
+    """Return the rules that a stage's JSON result does not hold, with their messages."""
+    return [
+        f"{test['id']}: {test['message']}"
+        for test in result["tests"]
+        if test["outcome"] != "passed"
+    ]

@@ -1,0 +1,170 @@
+"""What learners read: each way to fail has its own words, and they name the likely cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tester.explain import by_hand
+from tester.tests.conftest import WriteAttempt, grade, run_tester
+
+ANSWER = 'connection.recv(65536)\nconnection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\nHello World!")\n'
+
+
+def first_failure(result: dict[str, Any], part: str = "") -> dict[str, Any]:
+    """Return the first failed test, or the first whose id holds `part`."""
+    return next(
+        test for test in result["tests"] if test["outcome"] == "failed" and part in test["id"]
+    )
+
+
+def test_refused(write_attempt: WriteAttempt) -> None:
+    """The listening socket is closed, but the program runs on."""
+    path = write_attempt("connection.close(); listener.close(); time.sleep(60)", loop=True)
+    failure = first_failure(grade(path, stage=1), "again_and_again")
+    assert "refused" in failure["message"]
+
+
+def test_never_listened(write_attempt: WriteAttempt) -> None:
+    """No verdict on single rules, but one error."""
+    path = write_attempt("import socket, time\nsocket.socket().bind(('', 0))\ntime.sleep(60)")
+    result = grade(path, "--startup-timeout", "0.5", stage=1)
+    assert "never listened" in result["error"]
+    assert "listen" in result["error"].partition("(")[2]
+    assert not result["passed"]
+
+
+def test_exited(write_attempt: WriteAttempt) -> None:
+    """It says that the program ended, with the last line of its output."""
+    path = write_attempt("connection.recv(9)\nraise ValueError('so sad')", loop=True)
+    failure = first_failure(grade(path, stage=2), "leaves_without_a_word")
+    assert "exited" in failure["message"]
+    result = run_tester("grade", "--stage", 2, path)
+    assert "so sad" in result.stdout
+
+
+def test_silent(write_attempt: WriteAttempt) -> None:
+    """The server waits for more than the client sends."""
+    path = write_attempt("while connection.recv(10): pass\nconnection.close()", loop=True)
+    failure = first_failure(grade(path, stage=3), "begins_with_the_status_line")
+    assert "silent" in failure["message"]
+
+
+def test_closed_early(write_attempt: WriteAttempt) -> None:
+    """Fewer bytes than Content-Length promised."""
+    body = ANSWER.replace("\\r\\n\\r\\n", "\\r\\nContent-Length: 50\\r\\n\\r\\n")
+    path = write_attempt(body + "connection.close()", loop=True)
+    failure = first_failure(grade(path, stage=3), "head_ends")
+    assert "closed the connection" in failure["message"]
+    assert "12 of 50 bytes" in failure["message"]
+
+
+def test_reset(write_attempt: WriteAttempt) -> None:
+    """Closed with unread bytes in the socket."""
+    path = write_attempt("connection.close()", loop=True)
+    failure = first_failure(grade(path, stage=2), "hangs_up_cleanly")
+    assert "reset" in failure["message"]
+
+
+def test_six_messages_differ() -> None:
+    """And so do the sentences that they are made from."""
+    from tester.explain import LIKELY, SENTENCES
+
+    assert len(set(SENTENCES.values())) == len(SENTENCES) == 4  # Two more: never listened, exited.
+    causes = [words for stages in LIKELY.values() for _, words in stages]
+    assert len(set(causes)) == len(causes)
+
+
+# A learner's mistake in the answer, and what the first message about it must say.
+WRONG_ANSWERS = {
+    "LF alone": (b"HTTP/1.1 200 OK\n\nHello World!", "does not begin with the status line"),
+    "no empty line": (b"HTTP/1.1 200 OK\r\nHello World!", "closed the connection"),
+    "words first": (b"HTTP/1.1 OK 200\r\n\r\nHello World!", "does not begin with the status line"),
+    "a line end first": (b"\nHTTP/1.1 200 OK\r\n\r\nHello World!", "status line"),
+    "only the body": (b"Hello World!", "does not begin with the status line"),
+    "indented fields": (b"HTTP/1.1 200 OK\r\n  A: b\r\n\r\nHello World!", "white space"),
+    "text behind the body": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello World!\r\n",
+        "2 bytes too many",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_ANSWERS)
+def test_a_wrong_answer_is_called_by_its_name(write_attempt: WriteAttempt, name: str) -> None:
+    """At stage 3, where servers first answer."""
+    data, words = WRONG_ANSWERS[name]
+    body = f"connection.recv(65536)\nconnection.sendall({data!r})\nconnection.close()"
+    result = grade(write_attempt(body, loop=True), stage=3)
+    assert not result["passed"]
+    assert any(words in test["message"] for test in result["tests"])
+
+
+def test_a_failure_is_shown_in_full(write_attempt: WriteAttempt) -> None:
+    """Rule, expected and got, caret, both sides' bytes, why, hint, and a command, in this order."""
+    path = write_attempt(ANSWER.replace("200 OK", "200OK") + "connection.close()", loop=True)
+    shown = run_tester("grade", "--stage", 3, path).stdout
+    parts = (
+        "begins with `HTTP/1.1 200 OK`",
+        "expected",
+        "got",
+        "^",
+        "the tester sent",
+        "your server sent",
+        "Why:",
+        "Hint:",
+        "Try it:",
+        "curl -i 'http://localhost:4221/'",
+        "not passed yet",
+    )
+    places = [shown.find(part) for part in parts]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_report_keeps_to_the_width(write_attempt: WriteAttempt, columns: int) -> None:
+    """But for the command, which is there to be pasted."""
+    import os
+
+    path = write_attempt("connection.sendall(b'x' * 500)\nconnection.close()", loop=True)
+    done = run_tester("grade", "--stage", 3, path, env=os.environ | {"COLUMNS": str(columns)})
+    wide = [line for line in done.stdout.splitlines() if len(line) > columns]
+    assert all("localhost:4221" in line for line in wide)
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sent", "command"),
+    [
+        (b"", "nc localhost 4221"),
+        (b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n", "curl -i 'http://localhost:4221/a'"),
+        (
+            b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nit's",
+            "curl -i -X POST --data-binary 'it'\\''s' 'http://localhost:4221/echo'",
+        ),
+        (
+            b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n",
+            "curl -i --http1.0 -I 'http://localhost:4221/'",
+        ),
+        (
+            b"GET /../x HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n",
+            "curl -i --path-as-is -H 'Host: a' -H 'X;' 'http://localhost:4221/../x'",
+        ),
+        (b"GET / HTTP/1.1\n\n", "printf 'GET / HTTP/1.1\\n\\n' | nc localhost 4221"),
+        (b"50% '\\\0\xff", "printf '50%% '\\''\\\\\\000\\377' | nc localhost 4221"),
+    ],
+)
+def test_the_command_to_try_by_hand(sent: bytes, command: str) -> None:
+    """curl where it can say it, and printf where it can't."""
+    assert by_hand(sent) == command
+
+
+def test_the_printf_command_sends_the_same_bytes() -> None:
+    """Pasted into a shell."""
+    import subprocess
+
+    sent = bytes(range(256)) + b"GET / HTTP/1.1\nX: 'a' \"b\" $HOME %s \\n\r\n"
+    command = by_hand(sent).removesuffix(" | nc localhost 4221")
+    assert subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout == sent
