@@ -86,6 +86,7 @@ def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, object]:
             "expected": error.expected,
             "got": error.got,
             "pointer": error.pointer,
+            "likely": error.likely,
         }
     cause = error.cause
     return {
@@ -106,18 +107,14 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
         return {
             "message": f"the server exited (code {code}) while {error.doing}",
             "expected": "a server that goes on serving",
-            "got": lines or "it printed nothing before it ended",
+            "got": lines or "nothing was printed before the end",
+            "likely": "Is an error not caught? One client's trouble must not end the service.",
         }
     likely = [words for first, words in LIKELY[error.kind] if first <= stage][-1]
     sentence = SENTENCES[error.kind].format(
         port=server.address.port, seconds=error.connection.seconds, doing=error.doing
     )
-    return {"message": sentence, "expected": f"the server {_as_fact(error.doing)}", "got": likely}
-
-
-def _as_fact(doing: str) -> str:
-    """`"answering"` -> `"to be answering"`."""
-    return f"to be {doing}"
+    return {"message": sentence, "likely": likely}
 
 
 def by_hand(sent: bytes, port: int = DEFAULT_PORT) -> str:

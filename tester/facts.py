@@ -17,7 +17,14 @@ from urllib.parse import quote
 from tester.attempt import IDLE_TIMEOUT, Server
 from tester.response import Response
 from tester.results import Pointer
-from tester.wire import ANSWER_TIMEOUT, END_TIMEOUT, Connection, Record, WireError
+from tester.wire import (
+    ANSWER_TIMEOUT,
+    END_TIMEOUT,
+    BadResponse,
+    Connection,
+    Record,
+    WireError,
+)
 
 SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
 Fields = Iterable[tuple[str, str]]
@@ -33,14 +40,16 @@ class CheckFailed(AssertionError):
         got: str = "",
         pointer: Pointer | None = None,
         connection: Connection | None = None,
+        likely: str = "",
     ) -> None:
-        """Say what went wrong in one sentence, and show it."""
+        """Say what went wrong in one sentence, and show it; `likely` asks for the likely cause."""
         super().__init__(message)
         self.message = message
         self.expected = expected
         self.got = got
         self.pointer = pointer
         self.connection = connection
+        self.likely = likely
 
 
 class Words(random.Random):
@@ -245,9 +254,10 @@ def expect_nothing_left(rest: bytes, connection: Connection | None = None) -> No
         raise CheckFailed(
             f"{len(rest)} bytes too many came behind the end of the answer",
             "nothing after the body's last byte",
-            f"{len(rest)} more bytes: does Content-Length count all of the body, in bytes?",
+            f"{len(rest)} more bytes",
             Pointer(rest[:80], 0),
             connection,
+            "Does Content-Length count all of the body, in bytes? `len(text)` counts letters.",
         )
 
 

@@ -41,6 +41,8 @@ class Failure:
     """What went wrong in one sentence; for JSON, and for the short list of failures."""
     expected: str = ""
     got: str = ""
+    likely: str = ""
+    """The likely cause, as a question; only where no bytes tell it."""
     pointer: Pointer | None = None
     exchange: tuple[Message, ...] = ()
     ending: str = ""

@@ -58,7 +58,7 @@ class Rule:
 
 
 def read_rule(item: pytest.Item) -> Rule:
-    """Read the rule of a collected check: module's STAGE, marks, and the docstring's three parts."""
+    """Read the rule of a check: its module's STAGE, marks, and the docstring's three parts."""
     until_mark = item.get_closest_marker("until")
     title, why, hint = split_docstring(item.function.__doc__ or "")  # type: ignore[attr-defined]
     return Rule(

@@ -66,10 +66,13 @@ def _test_to_dict(test: CheckResult) -> dict[str, Any]:
 
 
 def _message(test: CheckResult) -> str:
-    """Return what is wrong, in one sentence."""
+    """Return what is wrong in one sentence, with the likely cause where there is one."""
     if test.outcome == "skipped":
         return test.skipped
-    return test.failure.message if test.failure and test.outcome == "failed" else ""
+    if test.failure is None or test.outcome != "failed":
+        return ""
+    likely = f" ({test.failure.likely})" if test.failure.likely else ""
+    return test.failure.message + likely
 
 
 def ladder_to_dict(result: LadderResult) -> dict[str, Any]:

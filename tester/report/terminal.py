@@ -305,7 +305,18 @@ def _choose_first(result: StageResult) -> CheckResult | None:
     chosen = sorted(
         result.failures, key=lambda test: (test.kind == "edge", test.outcome == "skipped")
     )
-    return chosen[0] if chosen else None
+    first = chosen[0] if chosen else None
+    if first and first.failure and first.failure.likely:
+        # The cause lies elsewhere than in this rule: perhaps in one that is new at this stage.
+        same = (
+            test
+            for test in chosen
+            if (test.kind, test.stage) == ("requirement", result.stage)
+            and test.failure
+            and test.failure.likely == first.failure.likely
+        )
+        return next(same, first)
+    return first
 
 
 def _print_missed_stars(page: _Page, result: StageResult, verbose: bool) -> None:
@@ -378,8 +389,10 @@ def _print_failure(page: _Page, test: CheckResult, stage: int) -> None:
         page.write((failure.message, ""), indent=2)
     _print_difference(page, failure)
     _print_exchange(page, failure)
-    if test.why or test.hint:
+    if failure.likely or test.why or test.hint:
         page.blank()
+    if failure.likely:
+        page.labelled("Likely:", failure.likely, "bold")
     if test.why:
         page.labelled("Why:", test.why, "bold")
     if test.hint:

@@ -393,8 +393,8 @@ def test_bare_line_feed(client: Client, words: Words) -> None:
 
     Why: If one program takes LF for the end of a line and the next one does not, they see two
         different requests. That is how requests are smuggled (RFC 9112 sections 2.2 and 11.2).
-    Hint: Split the head at `"\\r\\n"` only, and refuse what still holds `"\\n"`. Refuse it at once: an
-        end with CR LF may never come.
+    Hint: Split the head at `"\\r\\n"` only, and refuse what still holds `"\\n"`, as soon as it has
+        come: an empty line with CR LF may never follow.
     """
     word = words.word()
     whole = write_head(f"X-{word}: {word}")

@@ -175,7 +175,7 @@ def processes_with(text: str) -> list[psutil.Process]:
         "import subprocess, sys\n"
         "subprocess.Popen([sys.executable, '-c', SLEEP], start_new_session=True)",
         "import subprocess, sys\n"
-        "double = f'import subprocess, sys; subprocess.Popen([sys.executable, \"-c\", {SLEEP!r}],'\n"
+        "double = f'import subprocess as s, sys; s.Popen([sys.executable, \"-c\", {SLEEP!r}],'\n"
         "double += ' start_new_session=True)'\n"
         "subprocess.run([sys.executable, '-c', double])",
     ],

@@ -1,0 +1,329 @@
+"""Stage 10, Handle Concurrent Connections: nobody waits for somebody slow."""
+
+import contextlib
+import resource
+import time
+
+from tester.attempt import IDLE_TIMEOUT, Server
+from tester.facts import (
+    CheckFailed,
+    Client,
+    Words,
+    expect_body,
+    expect_status,
+    fail,
+    repeat_if_slow,
+    request_bytes,
+)
+from tester.response import Malformed, ResponseReader
+from tester.suite import edge, waits
+from tester.wire import ANSWER_TIMEOUT, Connection, WireError
+
+STAGE = 10
+SILENT = 5  # Clients that say nothing, or only half of what they want, while another one asks.
+CROWD = 50
+IDLE_CROWD = 200
+LEAVERS = 50
+LONGEST_SILENCE = 10.0  # Seconds: who ignores IDLE_TIMEOUT must have hung up by then.
+MARGIN = 1.0  # Seconds that a busy machine may be late.
+DRIP = 0.1  # Seconds between two bytes: far less than any timeout.
+
+
+def cut_request(word: str) -> tuple[bytes, bytes]:
+    """Return a request for `/echo/` and this word in two parts, cut in the middle of the word."""
+    data = request_bytes(f"/echo/{word}")
+    cut = data.index(word.encode()) + len(word) // 2
+    return data[:cut], data[cut:]
+
+
+def expect_echo(connection: Connection, word: str, others: tuple[str, ...] = ()) -> None:
+    """Fail unless the answer that comes now is this word, and not that of another client."""
+    response = connection.read_response()
+    try:
+        text = response.body.decode("latin-1")
+        if text != word and text in others:
+            fail(
+                "a client got the answer that was meant for another one",
+                f"the body {word!r}",
+                f"{text!r}: is a variable shared by all clients, such as a global one?",
+            )
+        expect_status(response, 200)
+        expect_body(response, word.encode())
+    except CheckFailed as error:
+        error.connection = connection
+        raise
+
+
+def expect_others_served(client: Client, words: Words, *, half: bool) -> None:
+    """Fail unless a client is served while others say nothing, or `half` of what they want.
+
+    A server that serves one after the other gets to the last one only when it has hung up on those
+    before it. So these must still be served, too, when they go on.
+    """
+
+    def scene() -> None:
+        """Let the others wait, ask, and let the others go on."""
+        names = [words.word(12) for _ in range(SILENT)]
+        with contextlib.ExitStack() as stack:
+            waiting = [stack.enter_context(client.connect()) for _ in names]
+            parts = [
+                cut_request(name) if half else (b"", request_bytes(f"/echo/{name}"))
+                for name in names
+            ]
+            for connection, (first, _) in zip(waiting, parts, strict=True):
+                if first:
+                    connection.send(first)
+            word = words.word(12)
+            with client.connect() as asking:
+                asking.send(request_bytes(f"/echo/{word}"))
+                expect_echo(asking, word, tuple(names))
+            for connection, (_, rest), name in zip(waiting, parts, names, strict=True):
+                expect_still_served(connection, rest, name)
+
+    repeat_if_slow(scene)
+
+
+def expect_still_served(connection: Connection, rest: bytes, word: str) -> None:
+    """Fail unless the client that was slow gets its answer when it sends the rest."""
+    try:
+        connection.send(rest)
+        expect_echo(connection, word)
+    except WireError as error:
+        if error.kind == "silent":
+            raise
+        fail(
+            "the server hung up on a slow client before, or while, it served the next one",
+            "an answer for the next client at once, and one for the slow client when it goes on",
+            "a connection that has ended: are clients served one after the other?",
+            connection=connection,
+        )
+
+
+def test_silent_clients_hold_nobody_up(client: Client, words: Words) -> None:
+    """Clients that connect and say nothing hold nobody else up.
+
+    Why: Browsers open connections before they need them, and phones lose their network. While
+        `recv` waits for one client, all others would wait with it (RFC 9112 section 9.4).
+    Hint: `threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()`, and
+        no `join()` behind it. `target=serve_connection(connection)` calls it at once, in no thread.
+    """
+    expect_others_served(client, words, half=False)
+
+
+def test_half_a_request_holds_nobody_up(client: Client, words: Words) -> None:
+    """Clients that have sent only half a request hold nobody else up.
+
+    Why: A request may come in many packets, with any time between them. Until the rest is here,
+        the server has time for others (RFC 9112 section 9.4).
+    Hint: All that waits for a client, the reading of its head above all, belongs into its thread.
+    """
+    expect_others_served(client, words, half=True)
+
+
+def test_fifty_clients_at_once(client: Client, words: Words) -> None:
+    """50 clients at once each get their own answer, in whatever order they ask.
+
+    Why: Clients do not wait for each other. The first one to connect may be the last one to say
+        what it wants, and what belongs to one must never reach another.
+    Hint: Keep what you know of a client in local variables of the function that serves it, never
+        in global ones. A fixed number of threads, such as 10, is not enough for 50 clients.
+    """
+
+    def scene() -> None:
+        """Let all of them begin, and end in the opposite order; then ask all at once."""
+        names = tuple(words.word(12) for _ in range(CROWD))
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(client.connect()) for _ in names]
+            parts = [cut_request(name) for name in names]
+            for connection, (first, _) in zip(crowd, parts, strict=True):
+                connection.send(first)
+            for connection, (_, rest), name in reversed([*zip(crowd, parts, names, strict=True)]):
+                connection.send(rest)
+                expect_echo(connection, name, names)
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(client.connect()) for _ in names]
+            for connection, name in zip(crowd, names, strict=True):
+                connection.send(request_bytes(f"/echo/{name}"))
+            for connection, name in zip(crowd, names, strict=True):
+                expect_echo(connection, name, names)
+
+    repeat_if_slow(scene)
+
+
+@edge
+@waits
+def test_silent_client_is_cut_off(client: Client, words: Words) -> None:
+    """A client that stays silent is cut off after the idle timeout.
+
+    Why: Each connection costs memory and a thread. If silent ones could stay for ever, there would
+        soon be room for nobody else (RFC 9112 section 9.5).
+    Hint: `connection.settimeout(seconds)` makes `recv` raise TimeoutError. Read the seconds from
+        the environment variable IDLE_TIMEOUT. Answer 408, or just close the connection.
+    """
+    silent, half = client.connect(), client.connect()
+    half.send(cut_request(words.word())[0])
+    deadline = time.monotonic() + LONGEST_SILENCE + MARGIN
+    for connection, who in ((silent, "that said nothing"), (half, "that stopped in mid-request")):
+        received = b""
+        while piece := wait_for_end(connection, deadline, f"a client {who}"):
+            received += piece
+        expect_farewell(connection, received)
+    client.expect_serving()
+
+
+@edge
+@waits
+def test_dripping_client_is_cut_off(client: Client, words: Words) -> None:
+    """A client that sends its head a byte at a time, on and on, is cut off too.
+
+    Why: With one byte now and then a client is never silent for long, and could hold a thread for
+        hours; a few hundred such clients would hold them all. This attack is called Slowloris.
+    Hint: The head as a whole has a deadline: before the first `recv`, note when it ends
+        (`time.monotonic() + seconds`), and give each `recv` only the time that is left.
+    """
+    connection = client.connect()
+    connection.send(f"GET /echo/{words.word()} HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".encode())
+    deadline = time.monotonic() + LONGEST_SILENCE + MARGIN
+    received = b""
+    while True:
+        with contextlib.suppress(WireError):  # It has hung up: what it said is still to be read.
+            connection.send(words.word(1).encode())
+        pause = time.monotonic() + DRIP
+        try:
+            piece = connection.receive(DRIP, "hanging up")
+        except WireError as error:
+            if error.kind == "reset":
+                break  # It has hung up while a byte of ours was on its way.
+            if time.monotonic() > deadline:
+                fail_patience(connection, "a client that sends a byte now and then")
+            continue
+        if not piece:
+            break
+        received += piece
+        time.sleep(max(0.0, pause - time.monotonic()))
+    expect_farewell(connection, received)
+    client.expect_serving()
+
+
+def wait_for_end(connection: Connection, deadline: float, who: str) -> bytes:
+    """Return what still comes, b"" at the end. Raises CheckFailed at the deadline."""
+    try:
+        return connection.receive(deadline - time.monotonic(), "hanging up")
+    except WireError as error:
+        if error.kind != "silent":
+            raise
+        fail_patience(connection, who)
+        raise
+
+
+def fail_patience(connection: Connection, who: str) -> None:
+    """Raise CheckFailed: the server is too patient."""
+    fail(
+        f"after {connection.seconds:.0f} s, {who} was still connected",
+        f"the end of the connection: after {IDLE_TIMEOUT} s, as IDLE_TIMEOUT says, or at least"
+        f" within {LONGEST_SILENCE:.0f} s",
+        "a connection that stays open: who waits for this client waits for ever",
+        connection=connection,
+    )
+
+
+def expect_farewell(connection: Connection, received: bytes) -> None:
+    """Fail unless the server said nothing before it hung up, or 408."""
+    if not received:
+        return
+    reader = ResponseReader()
+    try:
+        reader.feed(received)
+        reader.end()
+    except Malformed as cause:
+        fail(f"what came before the end is no answer: {cause.message}", "408, or nothing at all")
+    if reader.response is None or reader.response.status != 408:
+        fail(
+            "a client that has not finished its request got an answer to it",
+            "408 Request Timeout, or nothing at all",
+            repr(received[:60])[1:],
+            connection=connection,
+        )
+
+
+@edge
+def test_idle_connections_do_not_stop_service(client: Client, words: Words) -> None:
+    """200 idle connections do not stop service.
+
+    Why: Most connections are idle most of the time: a browser keeps some to every server it talked
+        to. A server must have room for many more than are busy (RFC 9112 section 9.4).
+    Hint: One thread for each connection is enough for some hundreds. If you limit their number,
+        let the limit be above 200.
+    """
+    allow_open_files(2 * IDLE_CROWD)
+
+    def scene() -> None:
+        """Let the crowd connect, and then ask."""
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(client.connect()) for _ in range(IDLE_CROWD)]
+            word = words.word(12)
+            asking = stack.enter_context(client.connect())
+            began = time.monotonic()
+            asking.send(request_bytes(f"/echo/{word}"))
+            expect_echo(asking, word)
+            if time.monotonic() - began > 0.5 * IDLE_TIMEOUT and not still_open(crowd[0]):
+                fail(
+                    f"with {IDLE_CROWD} idle connections open, a client was only served after the"
+                    " server had hung up on them",
+                    "an answer while they are open",
+                    f"an answer after {time.monotonic() - began:.1f} s: is there a limit of less"
+                    f" than {IDLE_CROWD} connections?",
+                    connection=asking,
+                )
+
+    repeat_if_slow(scene, 0.5 * IDLE_TIMEOUT)
+    client.expect_serving()
+
+
+def still_open(connection: Connection) -> bool:
+    """Return whether the server has neither spoken nor hung up."""
+    try:
+        connection.receive(0)
+    except WireError as error:
+        return error.kind == "silent"
+    return False
+
+
+def allow_open_files(count: int) -> None:
+    """Let this process have at least so many files and connections open, if it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 100
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@edge
+def test_survives_clients_that_leave_in_mid_answer(
+    client: Client, words: Words, server: Server
+) -> None:
+    """Clients that leave before they have read their answer do not stop the server.
+
+    Why: People close the window before the page is there. `sendall` then raises BrokenPipeError or
+        ConnectionResetError: for this client all is over, for the others nothing.
+    Hint: Catch OSError around all that is done for one client, and close the connection in
+        `finally`, together with all else that was taken for it.
+    """
+    targets = [f"/echo/{words.word(4000)}"]
+    if server.with_directory:  # A file is more than fits into the network's buffers.
+        file = server.public / f"{words.word()}.bin"
+        file.write_bytes(bytes(8 * 1024 * 1024))
+        targets.append(f"/files/{file.name}")
+    for number in range(LEAVERS):
+        connection = client.connect()
+        connection.send(request_bytes(targets[number % len(targets)]))
+        if number % 4 > 1:
+            with contextlib.suppress(WireError):
+                connection.socket.settimeout(ANSWER_TIMEOUT)
+                connection.socket.recv(1)
+        connection.reset()
+    client.expect_serving()
+    word = words.word()
+    with client.connect() as connection:
+        connection.send(request_bytes(f"/echo/{word}"))
+        expect_echo(connection, word)

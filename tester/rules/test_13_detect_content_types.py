@@ -1,0 +1,165 @@
+"""Stage 13, Detect Content Types: the answer says what kind of file it holds."""
+
+import re
+
+from tester.attempt import Server
+from tester.facts import (
+    Client,
+    Words,
+    expect,
+    expect_body,
+    expect_field,
+    expect_media_type,
+    expect_status,
+    put_file,
+)
+from tester.response import Response
+from tester.suite import edge
+
+STAGE = 13
+BINARY = "application/octet-stream"
+TEXTS = {
+    "html": ("text/html",),
+    "css": ("text/css",),
+    "js": ("text/javascript", "application/javascript"),  # The second is old, and still common.
+    "json": ("application/json",),
+    "txt": ("text/plain",),
+}
+OTHERS = {
+    "svg": ("image/svg+xml",),
+    "png": ("image/png",),
+    "jpg": ("image/jpeg",),
+    "pdf": ("application/pdf",),
+}
+TARS = ("application/x-tar", "application/tar", "application/x-gtar")
+
+
+def get_file(client: Client, server: Server, name: str) -> Response:
+    """Return the answer with a file of this name; fail unless it is the file."""
+    content = client.words.data(20)
+    response = client.ask(put_file(server, name, content))
+    expect_status(response, 200)
+    expect_body(response, content)
+    return response
+
+
+def test_text_types(client: Client, words: Words, server: Server) -> None:
+    """The files of a web page have their types: html, css, js, json and txt.
+
+    Why: A browser shows `text/html` as a page, and `text/plain` as it is. A style sheet of another
+        type than `text/css` it does not use at all (RFC 9110 section 8.3).
+    Hint: A dict from extension to type: `.html` text/html, `.css` text/css, `.js` text/javascript,
+        `.json` application/json, `.txt` text/plain.
+    """
+    for extension, types in TEXTS.items():
+        expect_media_type(get_file(client, server, f"{words.word()}.{extension}"), *types)
+
+
+def test_image_and_document_types(client: Client, words: Words, server: Server) -> None:
+    """Images and documents have their types: svg, png, jpg and pdf.
+
+    Why: A browser shows what it knows to be an image, and saves what is "just bytes"
+        (RFC 9110 section 8.3.1).
+    Hint: `.svg` image/svg+xml, `.png` image/png, `.jpg` image/jpeg (not jpg), `.pdf`
+        application/pdf.
+    """
+    for extension, types in OTHERS.items():
+        expect_media_type(get_file(client, server, f"{words.word()}.{extension}"), *types)
+
+
+def test_extension_in_any_letter_case(client: Client, words: Words, server: Server) -> None:
+    """The extension may be in any letter case: `.HTML`, `.Jpg`.
+
+    Why: Cameras write `.JPG`, people write `.Html`. It is the same type.
+    Hint: Look the extension up in lower case: `extension.lower()`.
+    """
+    for extension, types in (TEXTS | OTHERS).items():
+        written = words.choice((extension.upper(), extension.capitalize()))
+        expect_media_type(get_file(client, server, f"{words.word()}.{written}"), *types)
+
+
+def test_unknown_extension(client: Client, words: Words, server: Server) -> None:
+    """A file with an extension that nobody knows is `application/octet-stream`.
+
+    Why: A wrong type does more harm than none: "just bytes" is always true
+        (RFC 9110 section 8.3, RFC 2046 section 4.5.1).
+    Hint: Give your look-up a default: `types.get(extension, "application/octet-stream")`. Python's
+        `mimetypes.guess_type` returns None for what it does not know.
+    """
+    for extension in (words.word(), f"{words.word(6)}html", f"txt{words.word(6)}"):
+        expect_media_type(get_file(client, server, f"{words.word()}.{extension}"), BINARY)
+
+
+def test_no_extension(client: Client, words: Words, server: Server) -> None:
+    """A file without an extension is `application/octet-stream`, too.
+
+    Why: `README` says nothing about what is in it. And a dot in a folder's name is no extension of
+        the files in it: `v1.html/README`.
+    Hint: Take the extension from the last part of the path: `path.suffix`, `os.path.splitext`.
+    """
+    for name in (words.word(), f"{words.word()}html", f"{words.word()}.html/{words.word()}"):
+        expect_media_type(get_file(client, server, name), BINARY)
+
+
+def test_last_extension_counts(client: Client, words: Words, server: Server) -> None:
+    """Of several dots in a name, the last one counts: `jquery-3.7.min.js` is JavaScript.
+
+    Why: Names hold dots for many reasons, versions above all. The type is what comes last.
+    Hint: Cut at the last dot: `path.suffix` or `name.rpartition(".")`, not `name.split(".")[1]`.
+    """
+    for extension, types in (TEXTS | OTHERS).items():
+        other = words.choice(("txt", "min", "html", "3.7"))
+        expect_media_type(get_file(client, server, f"{words.word()}.{other}.{extension}"), *types)
+
+
+@edge
+def test_packed_archive_is_no_plain_tar(client: Client, words: Words, server: Server) -> None:
+    """`x.tar.gz` is not passed off as a plain tar archive.
+
+    Why: Its bytes are gzip. Python's `guess_type` returns two things, `application/x-tar` and
+        `gzip`: whoever sends only the first makes the client look for a tar that is not there.
+    Hint: Send `application/octet-stream`, or `application/gzip`.
+    """
+    for extension in ("tar.gz", "tgz"):
+        response = get_file(client, server, f"{words.word()}.{extension}")
+        media_type = (response.field("Content-Type") or "").split(";")[0].strip().lower()
+        coding = (response.field("Content-Encoding") or "").strip().lower()
+        expect(
+            media_type not in TARS or coding in ("gzip", "x-gzip"),
+            f"a .{extension} file is sent as {media_type}, but its bytes are gzip",
+            "application/octet-stream, or application/gzip",
+            f"Content-Type: {media_type}",
+        )
+
+
+@edge
+def test_text_files_say_their_charset(client: Client, words: Words, server: Server) -> None:
+    """Text files say `charset=utf-8`.
+
+    Why: Without it, the browser guesses how letters such as é are written as bytes, and may show
+        `Ã©` (RFC 9110 section 8.3.2).
+    Hint: Write it into your table of types: `text/plain; charset=utf-8`.
+    """
+    pattern = re.compile(r'text/.*;\s*charset=("utf-8"|utf-8)\s*(;.*)?', re.IGNORECASE)
+    for extension in ("html", "css", "txt"):
+        response = get_file(client, server, f"{words.word()}.{extension}")
+        wanted = f"{TEXTS[extension][0]}; charset=utf-8"
+        expect_field(response, "Content-Type", pattern, wanted)
+
+
+@edge
+def test_browsers_must_not_guess(client: Client, words: Words, server: Server) -> None:
+    """Files come with `X-Content-Type-Options: nosniff`.
+
+    Why: Some browsers look into the bytes and think that they know better. A text that somebody
+        else has stored on your server, and that looks like a page, would run as one.
+    Hint: Add the field to every answer with a file. The type that you send must be right, then.
+    """
+    for extension in ("", ".html", ".txt", ".png", f".{words.word()}"):
+        response = get_file(client, server, f"{words.word()}{extension}")
+        expect_field(
+            response,
+            "X-Content-Type-Options",
+            lambda value: value.lower() == "nosniff",
+            "nosniff",
+        )

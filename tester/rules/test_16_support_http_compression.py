@@ -1,0 +1,356 @@
+"""Stage 16, Support HTTP Compression: text travels packed to clients that can unpack it."""
+
+import contextlib
+import gzip
+import zlib
+from urllib.parse import quote
+
+from tester.attempt import Server
+from tester.facts import (
+    Client,
+    Words,
+    ask_on,
+    expect,
+    expect_body,
+    expect_field,
+    expect_status,
+    fail,
+)
+from tester.response import Response
+from tester.suite import edge
+from tester.wire import WireError
+
+STAGE = 16
+GZIP_MAGIC = b"\x1f\x8b"
+LONG = 2000  # Bytes: so long a text is worth compressing for any server.
+
+
+def test_compresses_when_gzip_is_accepted(client: Client, words: Words, server: Server) -> None:
+    """With `Accept-Encoding: gzip` a long text arrives compressed, and `Content-Encoding: gzip` says so.
+
+    Why: Text shrinks to a third or less, and so arrives sooner. The field tells the client how the
+        body is packed (RFC 9110 sections 8.4.1.3 and 12.5.3).
+    Hint: `gzip.compress(body)` before you count its length. `zlib.compress` makes something else.
+    """
+    check_compressed(client, *make_echo(words), "gzip")
+    for extension in ("txt", "html", "css"):
+        check_compressed(client, *make_file(words, server, extension), "gzip")
+
+
+def test_does_not_compress_unless_it_is_accepted(
+    client: Client, words: Words, server: Server
+) -> None:
+    """Without gzip in `Accept-Encoding`, or without that field, the body arrives as it is.
+
+    Why: A client that can't unpack the body shows nonsense (RFC 9110 section 12.5.3). curl, for one,
+        unpacks nothing unless it is called with `--compressed`.
+    Hint: Compress only if `gzip` is one of the names in the list Accept-Encoding.
+    """
+    for target, text in (make_echo(words), make_file(words, server, "txt")):
+        for accepted in (None, "", "identity", "br", "deflate, br", words.word()):
+            check_plain(client, target, text, accepted)
+
+
+def test_finds_gzip_in_a_list(client: Client, words: Words) -> None:
+    """gzip is found wherever it stands in the list `Accept-Encoding`.
+
+    Why: Browsers name all that they can unpack: `gzip, deflate, br, zstd`. White space around the
+        commas may be there or not (RFC 9110 sections 5.6.1 and 12.5.3).
+    Hint: Split at commas, and cut white space off both ends of each part.
+    """
+    target, text = make_echo(words)
+    for accepted in ("gzip, deflate, br, zstd", f"{words.word()},gzip", "br ,\tgzip ,deflate"):
+        check_compressed(client, target, text, accepted)
+
+
+def test_content_length_is_the_compressed_length(client: Client, words: Words) -> None:
+    """`Content-Length` is the number of bytes that travel: the compressed ones.
+
+    Why: The client counts them to know where the next answer begins. With the length of the text
+        before compression it waits for bytes that never come (RFC 9110 section 8.6).
+    Hint: Compress first, then count: `body = gzip.compress(body)`, then `len(body)`.
+    """
+    connection = client.connect()
+    for _ in range(2):
+        target, text = make_echo(words)
+        with naming_the_length():
+            response = ask_on(connection, target, fields=[("Accept-Encoding", "gzip")])
+        expect_compressed(response, text, "gzip")
+        expect_field(response, "Content-Length", str(len(response.body)))
+        expect(
+            len(response.body) < len(text),
+            f"{len(text)} bytes of text became {len(response.body)} bytes",
+            "a body smaller than the text",
+        )
+        word = words.word()
+        expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
+
+
+def test_unpacks_to_the_same_bytes(client: Client, words: Words, server: Server) -> None:
+    """Whatever the text, what the client unpacks is the same, byte by byte.
+
+    Why: Compression must lose nothing. Short texts may travel as they are (packed, they are often
+        longer), but then `Content-Encoding` must not say gzip.
+    Hint: Set `Content-Encoding` in the same place where you compress, and nowhere else.
+    """
+    word = words.word()
+    large = words.text(150_000)
+    for target, text in (
+        ("/", client.ask("/").body),
+        (f"/echo/{word}", word.encode()),
+        ("/echo/", b""),
+        make_echo(words, "é✓"),
+        make_file(words, server, "txt", b""),
+        make_file(words, server, "html", large + words.data(5000) + large[:50_000]),
+    ):
+        response = ask(client, target, "gzip")
+        expect_status(response, 200)
+        if list_field(response, "Content-Encoding"):
+            expect_compressed(response, text, "gzip")
+        expect_unpacked(response, text)
+    missing = ask(client, f"/{words.word()}", "gzip")
+    expect_status(missing, 404)
+    expect_unpacked(missing, None)
+
+
+@edge
+def test_weight_zero_is_a_no(client: Client, words: Words) -> None:
+    """`gzip;q=0` says no to gzip; any other weight says yes.
+
+    Why: A client can give each name a weight from 0 to 1: `q=0` is "not this one, ever"
+        (RFC 9110 section 12.4.2).
+    Hint: Split each part of the list at `;`. After `q=`, compare a number: 0.0 and 0.000 are 0.
+    """
+    target, text = make_echo(words)
+    for accepted in (
+        "gzip;q=0",
+        "gzip; q=0.000",
+        "gzip ;\tQ=0.0",
+        "br, gzip;q=0, deflate",
+        "gzip;q=0, *",
+        "*;q=1, gzip;q=0",
+    ):
+        check_plain(client, target, text, accepted)
+    for accepted in ("gzip;q=1", "br;q=0, gzip;q=0.5", "gzip ; q=0.001", "GZIP;Q=1.0, *;q=0"):
+        check_compressed(client, target, text, accepted)
+
+
+@edge
+def test_star_is_a_yes(client: Client, words: Words) -> None:
+    """`*` stands for every coding, gzip too, unless its weight is 0.
+
+    Why: `Accept-Encoding: *` says "any that you know" (RFC 9110 section 12.5.3).
+    Hint: Look for `gzip` first. Only if it is not in the list does `*` count for it.
+    """
+    target, text = make_echo(words)
+    for accepted in ("*", f"{words.word()}, *;q=0.5", "*;q=0.1,br"):
+        check_compressed(client, target, text, accepted)
+    for accepted in ("*;q=0", "br, *;q=0.0"):
+        check_plain(client, target, text, accepted)
+
+
+@edge
+def test_names_compare_whole(client: Client, words: Words) -> None:
+    """A name in the list is gzip only as a whole: `gzipped` is not. Letter case does not matter.
+
+    Why: Names of codings are compared whole and in any letter case (RFC 9110 section 8.4.1). A name
+        that only contains `gzip` is another coding, which we do not know.
+    Hint: `name.strip().lower() == "gzip"` for each part of the list, not `"gzip" in value`.
+    """
+    target, text = make_echo(words)
+    word = words.word(3)
+    for accepted in ("gzipped", f"{word}gzip", f"br, gzip-{word}", f"gzip{word};q=1"):
+        check_plain(client, target, text, accepted)
+    for accepted in ("GZIP", "br, Gzip", "gZiP;q=0.5"):
+        check_compressed(client, target, text, accepted)
+
+
+@edge
+def test_says_vary(client: Client, words: Words, server: Server) -> None:
+    """A text says `Vary: Accept-Encoding`, whether it is compressed or not.
+
+    Why: A cache between client and server may keep an answer for others. `Vary` tells it that who
+        accepts something else gets something else (RFC 9110 section 12.5.5).
+    Hint: Add `Vary: Accept-Encoding` to each answer that you would compress for somebody.
+    """
+    for target, _ in (make_echo(words), make_file(words, server, "txt")):
+        for accepted in ("gzip", None, "gzip;q=0"):
+            names = list_field(ask(client, target, accepted), "Vary")
+            expect(
+                "accept-encoding" in names or "*" in names,
+                f"the answer {_describe(accepted)} does not say Vary: Accept-Encoding",
+                "Vary: Accept-Encoding",
+                f"Vary: {', '.join(names)}" if names else "no field Vary",
+            )
+
+
+@edge
+def test_does_not_compress_what_is_packed(client: Client, words: Words, server: Server) -> None:
+    """Images and archives are sent as they are, even if the client accepts gzip.
+
+    Why: Their bytes are packed already. To pack them again costs time, and makes them longer.
+    Hint: Compress by content type: `text/…`, `application/json` and `image/svg+xml`; no others.
+    """
+    for extension in ("png", "jpg", "zip", "gz"):
+        target, data = make_file(words, server, extension, words.data(LONG))
+        response = ask(client, target, "gzip")
+        expect_status(response, 200)
+        if response.body != data:
+            with contextlib.suppress(OSError, EOFError, zlib.error):
+                packed = gzip.decompress(response.body)
+                expect(packed != data, f"a .{extension} file was compressed again", "its own bytes")
+        expect_body(response, data)
+        if extension != "gz":  # Of a file that was packed beforehand, a server may say so.
+            expect_not_encoded(response, f"for a .{extension} file")
+
+
+@edge
+def test_head_says_the_same_as_get(client: Client, words: Words, server: Server) -> None:
+    """HEAD says the same `Content-Length` and `Content-Encoding` as GET, with gzip and without.
+
+    Why: HEAD is for clients that want to know beforehand what GET would bring
+        (RFC 9110 section 9.3.2).
+    Hint: Build the whole answer as for GET, compressed body and all. Then send only its head.
+    """
+    for target, _ in (make_echo(words), make_file(words, server, "txt")):
+        for accepted in ("gzip", None):
+            whole = ask(client, target, accepted)
+            head = ask(client, target, accepted, "HEAD")
+            expect_status(head, 200)
+            for name in ("Content-Length", "Content-Encoding"):
+                said, asked = head.field(name), whole.field(name)
+                expect(
+                    said == asked,
+                    f"{name} is {said or 'missing'} for HEAD, but {asked or 'missing'} for GET",
+                    f"{name}: {asked}" if asked else f"no field {name}",
+                    f"{name}: {said}" if said else f"no field {name}",
+                )
+
+
+def make_echo(words: Words, more: str = "") -> tuple[str, bytes]:
+    """Return a target, and the long text with which it is answered."""
+    text = words.text(LONG).replace(b"\n", b" ") + more.encode()
+    return f"/echo/{quote(text)}", text
+
+
+def make_file(
+    words: Words, server: Server, extension: str, data: bytes | None = None
+) -> tuple[str, bytes]:
+    """Store a file; return its target and its bytes."""
+    name, data = f"{words.word()}.{extension}", words.text(3 * LONG) if data is None else data
+    (server.public / name).write_bytes(data)
+    return f"/files/{name}", data
+
+
+def ask(client: Client, target: str, accepted: str | None, method: str = "GET") -> Response:
+    """Ask for `target` with this Accept-Encoding, None for no such field."""
+    fields = [] if accepted is None else [("Accept-Encoding", accepted)]
+    with naming_the_length():
+        return client.ask(target, method, fields)
+
+
+@contextlib.contextmanager
+def naming_the_length():
+    """Where an answer breaks off, say so if its Content-Length counts the text and not the bytes."""
+    try:
+        yield
+    except WireError as error:
+        data = b"".join(piece for _, piece in error.connection.arrivals)
+        head, _, body = data.rpartition(b"\r\n\r\n" + GZIP_MAGIC)
+        body = GZIP_MAGIC + body
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            if head and len(text := gzip.decompress(body)):
+                fail(
+                    f"Content-Length counts the {len(text)} bytes of the text, but compressed they"
+                    f" are {len(body)}: the client waits for more",
+                    f"Content-Length: {len(body)}",
+                    f"a body of {len(body)} bytes, and then nothing more",
+                    connection=error.connection,
+                )
+        raise
+
+
+def list_field(response: Response, name: str) -> list[str]:
+    """Return the members of a field that is a list, in lower case."""
+    members = (response.field(name) or "").lower().split(",")
+    return [member.strip() for member in members if member.strip()]
+
+
+def check_compressed(client: Client, target: str, text: bytes, accepted: str) -> None:
+    """Ask, and fail unless the answer is `text` in gzip."""
+    response = ask(client, target, accepted)
+    expect_status(response, 200)
+    expect_compressed(response, text, accepted)
+
+
+def expect_compressed(response: Response, text: bytes, accepted: str) -> None:
+    """Fail unless the body is `text` in gzip, and says so."""
+    if response.body.startswith(GZIP_MAGIC) and not response.values("Content-Encoding"):
+        fail(
+            "the body is compressed, but no Content-Encoding says so",
+            "Content-Encoding: gzip",
+            "no field Content-Encoding in the head",
+        )
+    expect(
+        list_field(response, "Content-Encoding"),
+        f"the text is not compressed {_describe(accepted)}",
+        "Content-Encoding: gzip",
+        f"{len(response.body)} bytes of plain text",
+    )
+    expect_field(response, "Content-Encoding", lambda value: value.lower() == "gzip", "gzip")
+    expect_unpacked(response, text)
+
+
+def expect_unpacked(response: Response, text: bytes | None) -> None:
+    """Fail unless the body, unpacked if it says gzip, is `text` (None: whatever it is)."""
+    if list_field(response, "Content-Encoding") in ([], ["identity"]):
+        if text is not None:
+            expect_body(response, text)
+        return
+    body = response.body
+    wanted, got = "a body in gzip format: it begins with 1f 8b", f"{body[:20]!r}"
+    if not body.startswith(GZIP_MAGIC):
+        for bits, name in ((15, "zlib"), (-15, "raw deflate")):
+            with contextlib.suppress(zlib.error):
+                if zlib.decompress(body, bits):
+                    fail(f"the body is in {name} format, not in gzip format", wanted, got)
+        fail("Content-Encoding says gzip, but the body is not in gzip format", wanted, got)
+    try:
+        unpacked = gzip.decompress(body)
+    except EOFError:
+        fail("the compressed body breaks off: was the compressor closed before you sent?", wanted)
+    except (OSError, zlib.error) as error:
+        fail(f"the compressed body can't be unpacked: {error}", wanted)
+    if text is not None and unpacked != text:
+        if unpacked.startswith(GZIP_MAGIC):
+            fail("the body is compressed twice", "the text, compressed once")
+        response.body = unpacked
+        expect_body(response, text)
+
+
+def check_plain(client: Client, target: str, text: bytes, accepted: str | None) -> None:
+    """Ask, and fail unless the answer is `text` as it is."""
+    response = ask(client, target, accepted)
+    expect_status(response, 200)
+    expect_not_encoded(response, _describe(accepted))
+    if response.body.startswith(GZIP_MAGIC):
+        fail(f"the text is compressed {_describe(accepted)}", "the text as it is")
+    expect_body(response, text)
+
+
+def expect_not_encoded(response: Response, when: str) -> None:
+    """Fail if the answer has a Content-Encoding."""
+    codings = list_field(response, "Content-Encoding")
+    expect(
+        codings in ([], ["identity"]),
+        f"the answer is compressed {when}",
+        "no field Content-Encoding",
+        f"Content-Encoding: {', '.join(codings)}",
+    )
+
+
+def _describe(accepted: str | None) -> str:
+    """Return how the request was made."""
+    if accepted is None:
+        return "without Accept-Encoding in the request"
+    return f"with Accept-Encoding: {accepted}".rstrip(" :") + ("" if accepted else " empty")

@@ -1,0 +1,241 @@
+"""Stage 17, HTTP Pipelining: requests that come together are answered one by one, in order."""
+
+import time
+
+from tester.attempt import Server
+from tester.facts import (
+    Client,
+    Words,
+    expect_body,
+    expect_nothing_left,
+    expect_status,
+    fail,
+    naming,
+    request_bytes,
+)
+from tester.response import Response
+from tester.suite import edge
+from tester.wire import Connection, WireError
+
+STAGE = 17
+CUT_PAUSE = 0.03  # Seconds between two pieces, so that the first is read before the second comes.
+
+
+def test_answers_three_requests_sent_together(client: Client, words: Words) -> None:
+    """Three requests that come in one packet get three answers, in order.
+
+    Why: A client need not wait for an answer before it sends the next request. One `recv` may then
+        bring several requests (RFC 9112 section 9.3.2).
+    Hint: Keep one buffer per connection. Take one request out of it, and leave what comes behind it
+        there: it is the beginning of the next. Call `recv` only if no whole request is in the buffer.
+    """
+    texts = [words.word() for _ in range(3)]
+    connection = client.connect()
+    connection.send(join_requests([f"/echo/{text}" for text in texts]))
+    expect_answers(connection, [text.encode() for text in texts])
+    client.expect_nothing_more(connection)
+
+
+def test_answers_a_hundred_requests_in_order(client: Client, words: Words, server: Server) -> None:
+    """A hundred requests sent together get a hundred answers, in the order of the requests.
+
+    Why: Nothing in an answer says which request it belongs to: only the order does. A short answer
+        must wait for a long one before it (RFC 9112 section 9.3.2).
+    Hint: Answer the requests of one connection one after the other, in one thread, and make no
+        thread per request. No request may be lost when `recv` ends in the middle of one.
+    """
+    targets, bodies = [], []
+    for number in range(100):
+        if number % 25 == 0:
+            name, body = f"{words.word()}.bin", words.data(60_000)
+            (server.public / name).write_bytes(body)
+            targets.append(f"/files/{name}")
+        else:
+            word = words.word(words.randint(1, 60))
+            body = word.encode()
+            targets.append(f"/echo/{word}")
+        bodies.append(body)
+    connection = client.connect()
+    connection.send(join_requests(targets))
+    expect_answers(connection, bodies)
+    client.expect_nothing_more(connection)
+
+
+def test_requests_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
+    """It does not matter where the bytes of the requests are cut into packets.
+
+    Why: TCP carries a stream of bytes, not messages. A packet may end inside a line, between CR and
+        LF, or in a body, with half of the next request behind it (RFC 9112 section 2.2).
+    Hint: Add what `recv` returns to the buffer, then look into the whole buffer. Never look only at
+        the bytes that came last.
+    """
+    one, other, body = words.word(), words.word(), b"\r\n" + words.text(12) + b"\r\n\r\n"
+    first = request_bytes(f"/echo/{one}", connection=None)
+    second = request_bytes("/echo", "POST", body=body, connection=None)
+    third = request_bytes(f"/echo/{other}")
+    data = first + second + third
+    ends = (len(first), len(first + second) - len(body), len(first + second), len(data))
+    cuts = {end - back for end in ends for back in (3, 2, 1, 0)} | {6, ends[0] + 1, ends[2] + 9}
+    cuts |= {ends[1] - 5, ends[2] - 7} | set(words.sample(range(1, len(data)), 4))
+    cuts.discard(len(data))
+    connections = {cut: client.connect() for cut in sorted(cuts)}
+    for cut, connection in connections.items():
+        connection.send(data[:cut])
+    time.sleep(CUT_PAUSE)  # Not a wait for anything: the gap is what is being tested.
+    for cut, connection in connections.items():
+        connection.send(data[cut:])
+    wanted = [one.encode(), body, other.encode()]
+    for cut, connection in connections.items():
+        expect_answers(connection, wanted, f", sent in two pieces, cut behind byte {cut}")
+        client.expect_nothing_more(connection)
+    connection = client.connect()
+    for index in range(len(data)):
+        connection.send(data[index : index + 1])
+    expect_answers(connection, wanted, ", sent byte by byte")
+    client.expect_nothing_more(connection)
+
+
+def test_answers_what_follows_a_body(client: Client, words: Words, server: Server) -> None:
+    """A POST with its body, and the GET directly behind it, are both answered.
+
+    Why: The body ends after as many bytes as Content-Length says, and the very next byte begins the
+        next request. It sees what the one before it has done (RFC 9112 sections 6.3 and 9.3.2).
+    Hint: Take the body out of the same buffer as the head, and not a byte more than Content-Length.
+    """
+    body = words.text(40) + request_bytes(f"/echo/{words.word()}", connection=None)
+    word, name = words.word(), f"{words.word()}.txt"
+    connection = client.connect()
+    connection.send(
+        request_bytes("/echo", "POST", body=body, connection=None)
+        + request_bytes(f"/echo/{word}", connection=None)
+        + request_bytes(f"/files/{name}", "POST", body=body, connection=None)
+        + request_bytes(f"/files/{name}")
+    )
+    for number, (status, wanted) in enumerate(
+        ((200, body), (200, word.encode()), (201, None), (200, body)), 1
+    ):
+        response = read_answer(connection, number, 4)
+        expect_status(response, status)
+        if wanted is not None:
+            expect_body(response, wanted)
+    client.expect_nothing_more(connection)
+
+
+def test_nothing_after_connection_close_is_answered(
+    client: Client, words: Words, server: Server
+) -> None:
+    """What comes behind a request with `Connection: close` is neither answered nor done.
+
+    Why: Such a request is the last one. What follows it does not count, and the client can't know
+        whether it was done (RFC 9112 section 9.6).
+    Hint: Leave the loop after that answer, and throw the rest of the buffer away.
+    """
+    one, other, name = words.word(), words.word(), f"{words.word()}.txt"
+    connection = client.connect()
+    connection.send(
+        request_bytes(f"/echo/{one}", connection=None)
+        + request_bytes(f"/echo/{other}", connection="close")
+        + request_bytes(f"/files/{name}", "POST", body=b"late", connection=None)
+        + request_bytes(f"/echo/{words.word()}", connection=None)
+    )
+    expect_answers(connection, [one.encode(), other.encode()])
+    expect_no_more_answers(connection, "a request with Connection: close")
+    if (server.public / name).exists():
+        fail(
+            f"the POST behind a request with Connection: close was carried out: {name} is there",
+            "no such file",
+            connection=connection,
+        )
+
+
+@edge
+def test_bad_request_in_the_middle(client: Client, words: Words) -> None:
+    """Requests before a malformed one are answered, it gets 400, and then the connection ends.
+
+    Why: What came before it is in order, and must not be lost. Where the malformed one ends is
+        unknown, so nothing behind it can be trusted (RFC 9112 sections 2.2 and 9.6).
+    Hint: Answer each request before you look at the next; after 400, close.
+    """
+    one, other = words.word(), words.word()
+    for bad in (
+        f"{words.word()}\r\n\r\n".encode(),
+        request_bytes("/", fields=[("Content-Length", words.word())], connection=None),
+    ):
+        connection = client.connect()
+        connection.send(
+            request_bytes(f"/echo/{one}", connection=None)
+            + request_bytes(f"/echo/{other}", connection=None)
+            + bad
+            + request_bytes(f"/echo/{words.word()}", connection=None)
+        )
+        expect_answers(connection, [one.encode(), other.encode()])
+        with naming("answering the malformed request behind two good ones"):
+            expect_status(connection.read_response(), 400)
+        expect_no_more_answers(connection, "an answer 400")
+
+
+@edge
+def test_skips_an_empty_line_before_a_request(client: Client, words: Words) -> None:
+    """An empty line before a request is skipped.
+
+    Why: Some old clients send CR LF behind the body of a POST. It belongs to nothing
+        (RFC 9112 section 2.2).
+    Hint: If a request begins with `\\r\\n`, drop these two bytes before you look for its end.
+    """
+    one, other, body = words.word(), words.word(), words.text(20)
+    connection = client.connect()
+    connection.send(
+        b"\r\n"
+        + request_bytes(f"/echo/{one}", connection=None)
+        + request_bytes("/echo", "POST", body=body, connection=None)
+        + b"\r\n"
+        + request_bytes(f"/echo/{other}")
+    )
+    expect_answers(connection, [one.encode(), body, other.encode()])
+    client.expect_nothing_more(connection)
+
+
+def join_requests(targets: list[str]) -> bytes:
+    """Return GET requests for `targets`, of which the last says `Connection: close`."""
+    requests = [request_bytes(target, connection=None) for target in targets[:-1]]
+    return b"".join([*requests, request_bytes(targets[-1])])
+
+
+def read_answer(connection: Connection, number: int, total: int, how: str = "") -> Response:
+    """Return the next answer, the `number`th of `total`."""
+    with naming(f"answering request {number} of {total}{how or ' that came together'}"):
+        return connection.read_response()
+
+
+def expect_answers(connection: Connection, wanted: list[bytes], how: str = "") -> None:
+    """Fail unless the next answers are 200, with these bodies, in this order."""
+    for number, body in enumerate(wanted, 1):
+        response = read_answer(connection, number, len(wanted), how)
+        if response.body != body and response.body in wanted:
+            other = wanted.index(response.body) + 1
+            fail(
+                f"answer {number} belongs to request {other}: answers come in the order of requests",
+                f"{body[:60]!r}",
+                f"{response.body[:60]!r}",
+                connection=connection,
+            )
+        expect_status(response, 200)
+        expect_body(response, body)
+
+
+def expect_no_more_answers(connection: Connection, what: str) -> None:
+    """Fail if anything comes before the end of the connection, or it does not end."""
+    try:
+        rest = connection.read_end()
+    except WireError as error:
+        if error.kind != "reset":
+            raise
+        return
+    if rest.startswith(b"HTTP/"):
+        fail(
+            f"the server went on answering behind {what}",
+            "the end of the connection",
+            f"{rest[:60]!r}",
+            connection=connection,
+        )
+    expect_nothing_left(rest, connection)
