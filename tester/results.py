@@ -41,8 +41,6 @@ class Failure:
     """What went wrong in one sentence; for JSON, and for the short list of failures."""
     expected: str = ""
     got: str = ""
-    likely: str = ""
-    """The likely cause, as a question; only where no bytes tell it."""
     pointer: Pointer | None = None
     exchange: tuple[Message, ...] = ()
     ending: str = ""
@@ -51,6 +49,8 @@ class Failure:
     """A shell command that shows the same thing by hand."""
     output: str = ""
     """The end of what the server printed, or nothing."""
+    likely: str = ""
+    """The likely cause, as a question; only where no bytes tell it."""
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def test_head_ends_with_an_empty_line(client: Client) -> None:
 
     Why: The empty line is how a client knows that the head is over and the body begins. A line
         that ends in LF alone is read differently by different programs (RFC 9112 section 2.2).
-    Hint: Write `\\r\\n`, never `\\n` alone. The head ends in `\\r\\n\\r\\n`: the end of its last line,
-        and an empty line. Beware of triple-quoted strings: their line ends are `\\n`.
+    Hint: Write `\\r\\n`, never `\\n` alone. The head ends in `\\r\\n\\r\\n`: the end of its last
+        line, and an empty line. Beware of triple-quoted strings: their line ends are `\\n`.
     """
     expect_status(client.ask("/"), 200)
 

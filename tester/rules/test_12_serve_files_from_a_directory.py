@@ -210,7 +210,7 @@ def test_dots_do_not_lead_outside(client: Client, words: Words, server: Server) 
 
 
 def test_encoded_dots_do_not_lead_outside(client: Client, words: Words, server: Server) -> None:
-    """Nor to a path in which `..`, a slash or a backslash is escaped.
+    """No file outside is served to a path in which `..`, a slash or a backslash is escaped.
 
     Why: `%2e%2e%2f` is `../`, written so that a search for `..` does not find it
         (RFC 3986 section 2.1, RFC 9110 section 17.3).
@@ -235,7 +235,7 @@ def test_encoded_dots_do_not_lead_outside(client: Client, words: Words, server: 
 
 
 def test_absolute_paths_do_not_lead_outside(client: Client, words: Words, server: Server) -> None:
-    """Nor to an absolute path behind `/files/`.
+    """No file outside is served to an absolute path behind `/files/`.
 
     Why: In `/files//etc/passwd` the name is `/etc/passwd`. Many functions that join a folder and a
         name forget the folder when the name begins with a slash.
@@ -251,7 +251,7 @@ def test_absolute_paths_do_not_lead_outside(client: Client, words: Words, server
 
 
 def test_sibling_folder_is_outside(client: Client, words: Words, server: Server) -> None:
-    """Nor from a folder beside it whose name begins in the same way.
+    """No file is served from a folder beside it whose name begins in the same way.
 
     Why: `/srv/public-secret/key` begins with the letters of `/srv/public`, and is not inside it.
     Hint: Compare folder by folder, not letter by letter: `path.is_relative_to(folder)` instead of

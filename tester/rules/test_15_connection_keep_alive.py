@@ -92,10 +92,10 @@ def test_serves_several_connections_in_turn(client: Client, words: Words) -> Non
 def test_obeys_connection_close(client: Client, words: Words) -> None:
     """After a request with `Connection: close` the answer says so too, and is the last one.
 
-    Why: The client says that it sends nothing more. If the server goes on waiting, the connection is
-        open for nothing (RFC 9112 section 9.6).
-    Hint: Look for `close` in the Connection field of each request. If it is there, add
-        `Connection: close` to the answer and leave the loop.
+    Why: The client says that it sends nothing more. If the server goes on waiting, the connection
+        is open for nothing (RFC 9112 section 9.6).
+    Hint: Look for `close` in the Connection field of each request. If it is there, add `Connection:
+        close` to the answer and leave the loop.
     """
     for earlier in (0, 2):
         connection = client.connect()
@@ -129,8 +129,8 @@ def test_http_1_0_closes_by_default(client: Client, words: Words) -> None:
 def test_closes_an_idle_connection(client: Client, words: Words) -> None:
     """A connection on which no further request comes is closed after the idle timeout.
 
-    Why: Clients forget connections, and vanish without a goodbye. Each open connection costs memory,
-        and a server can only have so many (RFC 9112 section 9.5).
+    Why: Clients forget connections, and vanish without a goodbye. Each open connection costs
+        memory, and a server can only have so many (RFC 9112 section 9.5).
     Hint: `connection.settimeout(seconds)` also before the second request; close when `recv` raises
         TimeoutError. The seconds are in the environment variable IDLE_TIMEOUT, 5 if it is not set.
     """
@@ -176,8 +176,8 @@ def test_connection_field_is_a_list(client: Client, words: Words) -> None:
 def test_http_1_0_can_ask_to_stay(client: Client, words: Words) -> None:
     """In HTTP/1.0 with `Connection: keep-alive` the connection stays open, and the answer says so.
 
-    Why: Old clients and load testers ask this way. They believe that the connection stays only if the
-        answer says `Connection: keep-alive` (RFC 9112 sections 9.3 and C.2.2).
+    Why: Old clients and load testers ask this way. They believe that the connection stays only if
+        the answer says `Connection: keep-alive` (RFC 9112 sections 9.3 and C.2.2).
     Hint: If `keep-alive` is in the request's Connection list, in any letter case, do not close, and
         send `Connection: keep-alive`.
     """
@@ -199,10 +199,10 @@ def test_http_1_0_can_ask_to_stay(client: Client, words: Words) -> None:
 def test_body_of_a_refused_request_is_no_request(client: Client, words: Words) -> None:
     """The body of a request that is refused (404, 405) is not taken for the next request.
 
-    Why: The body comes even if nobody wants it. If it stays in the connection, the server reads it as
-        a request: an attacker can hide requests in bodies (RFC 9112 sections 9.3 and 11.2).
-    Hint: Before the next request, read what is left of the body and forget it; or say
-        `Connection: close` and close.
+    Why: The body comes even if nobody wants it. If it stays in the connection, the server reads it
+        as a request: an attacker can hide requests in bodies (RFC 9112 sections 9.3 and 11.2).
+    Hint: Before the next request, read what is left of the body and forget it; or say `Connection:
+        close` and close.
     """
     for method, path in (("POST", f"/{words.word()}"), ("POST", "/about"), ("GET", "/")):
         hidden, asked = words.word(), words.word()
@@ -266,8 +266,8 @@ def test_no_stall_between_requests(client: Client, words: Words) -> None:
                 break
         else:
             fail(
-                f"each answer for {path} comes {later * 1000:.0f} ms after its request, but on a new"
-                f" connection the first comes after {first * 1000:.1f} ms",
+                f"on a kept connection each answer for {path} takes {later * 1000:.0f} ms, but on a"
+                f" new one the first takes {first * 1000:.1f} ms",
                 "every answer at once",
                 "a packet that is held back for 40 ms",
             )

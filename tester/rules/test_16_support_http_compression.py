@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import zlib
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from tester.attempt import Server
@@ -26,7 +27,7 @@ LONG = 2000  # Bytes: so long a text is worth compressing for any server.
 
 
 def test_compresses_when_gzip_is_accepted(client: Client, words: Words, server: Server) -> None:
-    """With `Accept-Encoding: gzip` a long text arrives compressed, and `Content-Encoding: gzip` says so.
+    """With `Accept-Encoding: gzip` a long text is compressed, and `Content-Encoding: gzip` says so.
 
     Why: Text shrinks to a third or less, and so arrives sooner. The field tells the client how the
         body is packed (RFC 9110 sections 8.4.1.3 and 12.5.3).
@@ -42,8 +43,8 @@ def test_does_not_compress_unless_it_is_accepted(
 ) -> None:
     """Without gzip in `Accept-Encoding`, or without that field, the body arrives as it is.
 
-    Why: A client that can't unpack the body shows nonsense (RFC 9110 section 12.5.3). curl, for one,
-        unpacks nothing unless it is called with `--compressed`.
+    Why: A client that can't unpack the body shows nonsense (RFC 9110 section 12.5.3). curl, for
+        one, unpacks nothing unless it is called with `--compressed`.
     Hint: Compress only if `gzip` is one of the names in the list Accept-Encoding.
     """
     for target, text in (make_echo(words), make_file(words, server, "txt")):
@@ -117,8 +118,8 @@ def test_unpacks_to_the_same_bytes(client: Client, words: Words, server: Server)
 def test_weight_zero_is_a_no(client: Client, words: Words) -> None:
     """`gzip;q=0` says no to gzip; any other weight says yes.
 
-    Why: A client can give each name a weight from 0 to 1: `q=0` is "not this one, ever"
-        (RFC 9110 section 12.4.2).
+    Why: A client can give each name a weight from 0 to 1: `q=0` is "not this one, ever" (RFC 9110
+        section 12.4.2).
     Hint: Split each part of the list at `;`. After `q=`, compare a number: 0.0 and 0.000 are 0.
     """
     target, text = make_echo(words)
@@ -208,8 +209,8 @@ def test_does_not_compress_what_is_packed(client: Client, words: Words, server: 
 def test_head_says_the_same_as_get(client: Client, words: Words, server: Server) -> None:
     """HEAD says the same `Content-Length` and `Content-Encoding` as GET, with gzip and without.
 
-    Why: HEAD is for clients that want to know beforehand what GET would bring
-        (RFC 9110 section 9.3.2).
+    Why: HEAD is for clients that want to know beforehand what GET would bring (RFC 9110 section
+        9.3.2).
     Hint: Build the whole answer as for GET, compressed body and all. Then send only its head.
     """
     for target, _ in (make_echo(words), make_file(words, server, "txt")):
@@ -250,8 +251,8 @@ def ask(client: Client, target: str, accepted: str | None, method: str = "GET") 
 
 
 @contextlib.contextmanager
-def naming_the_length():
-    """Where an answer breaks off, say so if its Content-Length counts the text and not the bytes."""
+def naming_the_length() -> Iterator[None]:
+    """Where an answer breaks off, say so if Content-Length counts the text and not the bytes."""
     try:
         yield
     except WireError as error:

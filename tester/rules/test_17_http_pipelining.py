@@ -27,7 +27,8 @@ def test_answers_three_requests_sent_together(client: Client, words: Words) -> N
     Why: A client need not wait for an answer before it sends the next request. One `recv` may then
         bring several requests (RFC 9112 section 9.3.2).
     Hint: Keep one buffer per connection. Take one request out of it, and leave what comes behind it
-        there: it is the beginning of the next. Call `recv` only if no whole request is in the buffer.
+        there: it is the beginning of the next. Call `recv` only if no whole request is in the
+        buffer.
     """
     texts = [words.word() for _ in range(3)]
     connection = client.connect()
@@ -86,7 +87,7 @@ def test_requests_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
         connection.send(data[cut:])
     wanted = [one.encode(), body, other.encode()]
     for cut, connection in connections.items():
-        expect_answers(connection, wanted, f", sent in two pieces, cut behind byte {cut}")
+        expect_answers(connection, wanted, f", sent in two pieces, cut after byte {cut}")
         client.expect_nothing_more(connection)
     connection = client.connect()
     for index in range(len(data)):
@@ -178,8 +179,8 @@ def test_bad_request_in_the_middle(client: Client, words: Words) -> None:
 def test_skips_an_empty_line_before_a_request(client: Client, words: Words) -> None:
     """An empty line before a request is skipped.
 
-    Why: Some old clients send CR LF behind the body of a POST. It belongs to nothing
-        (RFC 9112 section 2.2).
+    Why: Some old clients send CR LF behind the body of a POST. It belongs to nothing (RFC 9112
+        section 2.2).
     Hint: If a request begins with `\\r\\n`, drop these two bytes before you look for its end.
     """
     one, other, body = words.word(), words.word(), words.text(20)
@@ -214,7 +215,7 @@ def expect_answers(connection: Connection, wanted: list[bytes], how: str = "") -
         if response.body != body and response.body in wanted:
             other = wanted.index(response.body) + 1
             fail(
-                f"answer {number} belongs to request {other}: answers come in the order of requests",
+                f"answer {number} belongs to request {other}: the order of the requests counts",
                 f"{body[:60]!r}",
                 f"{response.body[:60]!r}",
                 connection=connection,

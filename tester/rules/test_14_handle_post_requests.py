@@ -1,0 +1,712 @@
+"""Stage 14, Handle POST Requests: the client sends a body, and the server keeps or returns it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tester.attempt import Server
+from tester.facts import (
+    Client,
+    Words,
+    expect,
+    expect_body,
+    expect_field,
+    expect_media_type,
+    expect_refused,
+    expect_status,
+    fail,
+    put_file,
+    repeat_if_slow,
+    request_bytes,
+)
+from tester.response import Response
+from tester.suite import edge, waits
+from tester.wire import ANSWER_TIMEOUT, WireError
+
+STAGE = 14
+MEGABYTE = 1024 * 1024
+TOO_LARGE = 10 * 1024 * MEGABYTE  # A hundred times the limit.
+STALL_TIMEOUT = 11.0  # Seconds until a stalled body must have been cut off; 10 are promised.
+CLEAN_UP = 3.0  # Seconds until nothing may be left of an upload that was broken off.
+PAUSE = 0.03  # Seconds between two packets.
+
+
+def expect_echo(client: Client, body: bytes, target: str = "/echo") -> Response:
+    """Fail unless `POST /echo` gives this body back; return the answer."""
+    response = client.ask(target, "POST", body=body)
+    expect_status(response, 200)
+    expect_body(response, body)
+    return response
+
+
+def expect_stored(client: Client, target: str, content: bytes) -> None:
+    """Fail unless a GET of `target` returns `content`."""
+    response = client.ask(target)
+    expect_status(response, 200)
+    expect_body(response, content)
+
+
+def upload_head(target: str, length: int | str, *more: tuple[str, str], **options: str) -> bytes:
+    """Write the head of a POST whose body, of this length, is still to come."""
+    return request_bytes(target, "POST", [("Content-Length", str(length)), *more], **options)
+
+
+def cut(words: Words, data: bytes, count: int) -> Iterator[bytes]:
+    """Cut `data` into so many pieces, anywhere."""
+    places = [0, *sorted(words.sample(range(1, len(data)), count - 1)), len(data)]
+    return (data[a:b] for a, b in zip(places, places[1:], strict=False))
+
+
+def expect_allow(response: Response, *methods: str) -> None:
+    """Fail unless the field Allow names `methods`; it may name more."""
+    value = response.field("Allow")
+    names = [name.strip() for name in (value or "").split(",")]
+    for method in methods:
+        if value is None or method not in names:
+            expect_field(response, "Allow", lambda _: False, f"a list with {method} in it")
+
+
+def leave_in_mid_body(client: Client, target: str, size: int, *, reset: bool, sent: int) -> None:
+    """Send a part of an upload and leave; but for a reset, wait until the server has noticed."""
+    connection = client.connect()
+    connection.send(upload_head(target, size) + client.words.data(sent))
+    if reset:
+        connection.reset()
+        return
+    connection.half_close()
+    try:
+        connection.read_end(ANSWER_TIMEOUT)
+    except WireError as error:
+        if error.kind != "reset":
+            raise
+    connection.close()
+
+
+def test_echo_gives_the_body_back(client: Client, words: Words) -> None:
+    """`POST /echo` answers 200 with the very body that was sent, as `application/octet-stream`.
+
+    Why: The body comes behind the empty line of the head, and Content-Length says how many bytes
+        it has (RFC 9112 sections 6.2 and 6.3).
+    Hint: Read the head, then as many bytes as Content-Length says: first those that came together
+        with the head, then from `recv`. Keep them as bytes: they may be no text.
+    """
+    for size in (1, words.randint(20, 300), words.randint(10_000, 30_000)):
+        response = expect_echo(client, words.data(size))
+        expect_media_type(response, "application/octet-stream")
+    expect_echo(client, words.data(30), f"/echo?{words.word()}")
+
+
+def test_body_may_hold_anything(client: Client, words: Words) -> None:
+    """The body comes back as it was: with line ends, empty lines and white space in it.
+
+    Why: Only Content-Length says where a body ends. Empty lines in it mean nothing, nor does a line
+        that looks like a request.
+    Hint: Cut the head off at the first empty line only (`partition`, not `split`), and never
+        `strip()` a body.
+    """
+    text = words.word().encode()
+    for body in (
+        b"\r\n\r\n" + text + b"\r\n\r\n" + text + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" + text,
+        b" \t" + text + b"\n \r\n",
+        b"\r\n",
+        b"\0" + text + b"\0\xff\xfe",
+    ):
+        expect_echo(client, body)
+
+
+def test_empty_body(client: Client) -> None:
+    """A body may be empty: `Content-Length: 0`.
+
+    Why: Nothing follows the head, then; who waits for one more byte waits in vain.
+    Hint: Call `recv` only while bytes are missing.
+    """
+    expect_echo(client, b"")
+
+
+def test_length_in_any_letter_case(client: Client, words: Words) -> None:
+    """The name `Content-Length` may be in any letter case, and a space may be missing.
+
+    Why: Field names have no letter case, here as everywhere (RFC 9110 section 5.1).
+    Hint: Look it up the way you look up User-Agent.
+    """
+    for name in ("content-length:{}", "CONTENT-LENGTH: {}", "Content-length:  {} "):
+        body = words.data(words.randint(10, 90))
+        line = name.format(len(body))
+        head = f"POST /echo HTTP/1.1\r\nHost: localhost\r\n{line}\r\nConnection: close\r\n\r\n"
+        response = client.ask_raw(head.encode() + body, "POST")
+        expect_status(response, 200)
+        expect_body(response, body)
+
+
+@waits
+def test_body_in_several_packets(client: Client, words: Words) -> None:
+    """The body may come after the head, and in any number of packets.
+
+    Why: TCP carries bytes, not messages. Clients often send the head first and the body later, and
+        a large body always comes in many pieces (RFC 9112 section 6.3).
+    Hint: One `recv` is not enough. Call it again until you have as many bytes as Content-Length
+        says, and then stop: the client waits for your answer and sends no more.
+    """
+    body = words.data(words.randint(200, 400))
+    head = upload_head("/echo", len(body))
+    for pieces in (
+        [head, body],
+        [head + body[:1], body[1:-1], body[-1:]],
+        [head[:-2], head[-2:] + body[:7], body[7:]],
+        list(cut(words, head + body, 5)),
+    ):
+        connection = client.connect()
+        connection.send_pieces(pieces, PAUSE)
+        response = connection.read_response("POST")
+        client.expect_nothing_more(connection)
+        expect_status(response, 200)
+        expect_body(response, body)
+
+
+@waits
+def test_upload_in_several_packets(client: Client, words: Words) -> None:
+    """The body of an upload may come in any number of packets, too.
+
+    Why: A file that was cut off after the first packet looks as if it were whole.
+    Hint: Use the same function that reads the body for `/echo`.
+    """
+    for count in (2, 5):
+        target, body = f"/files/{words.word()}", words.data(words.randint(200, 400))
+        pieces = [upload_head(target, len(body)), *cut(words, body, count)]
+        connection = client.connect()
+        connection.send_pieces(pieces, PAUSE)
+        response = connection.read_response("POST")
+        client.expect_nothing_more(connection)
+        expect_status(response, 201)
+        expect_stored(client, target, body)
+
+
+def test_stores_a_file(client: Client, words: Words, server: Server) -> None:
+    """`POST /files/NAME` stores the body as a file, and answers `201 Created`.
+
+    Why: 201 says that something new is there now, under the path that was asked for
+        (RFC 9110 section 15.3.2). From then on, GET returns it.
+    Hint: Write the body in mode `"wb"` into the folder that `--directory` names. Find the path as
+        you do for GET, decoding and all.
+    """
+    for name in (f"{words.word()}.txt", f"{words.word()} {words.word()}", f"{words.word()}é"):
+        target = f"/files/{quote(name)}"
+        content = words.data(words.randint(20, 200))
+        response = client.ask(target, "POST", body=content)
+        expect_status(response, 201, reason="Created")
+        expect_stored(client, target, content)
+        path = server.public / name
+        expect(
+            path.is_file() and path.read_bytes() == content,
+            f"the body is not in the file {name!r} in the folder that is served",
+            f"a file {name!r} of {len(content)} bytes in the folder of --directory",
+            _describe(path),
+        )
+
+
+def test_stores_large_and_empty_files(client: Client, words: Words) -> None:
+    """A body of 1 MB is stored whole, and an empty one, too.
+
+    Why: Uploads are photos and archives. They come in hundreds of packets, and not a byte may be
+        lost; and an empty file is a file.
+    Hint: Write each piece to the file as it comes, and count what is still missing.
+    """
+    for content in (words.data(MEGABYTE + words.randint(1, 999)), b"", bytes(range(256)) * 4):
+        target = f"/files/{words.word()}.bin"
+        data = request_bytes(target, "POST", body=content)
+        connection = client.connect()
+        connection.send_pieces((data[i : i + 8000] for i in range(0, len(data), 8000)), 0)
+        response = connection.read_response("POST")
+        client.expect_nothing_more(connection)
+        expect_status(response, 201)
+        expect_stored(client, target, content)
+
+
+def test_replaces_a_file(client: Client, words: Words) -> None:
+    """A second POST to the same name replaces the file, even by a shorter one.
+
+    Why: What is stored under a name is what was sent last, with nothing of the old left over.
+    Hint: Mode `"wb"` begins with an empty file; `"ab"` and `"r+b"` do not.
+    """
+    target = f"/files/{words.word()}.txt"
+    for size in (300, 20):
+        content = words.data(size)
+        # Something that was there before is not created: 200 and 204 are as good.
+        expect_status(client.ask(target, "POST", body=content), 200, 201, 204)
+        expect_stored(client, target, content)
+
+
+def test_writes_nothing_outside(client: Client, words: Words, server: Server) -> None:
+    """A name that leads out of the folder is a 4xx, and nothing is written.
+
+    Why: Who may write anywhere owns the machine: a file in the right place is run as a program
+        (RFC 9110 section 17.3).
+    Hint: Check the path as you do for GET, before anything is opened for writing.
+    """
+    folder, sibling = words.word(), server.scratch / f"{server.public.name}-{words.word()}"
+    sibling.mkdir()
+    put_file(server, f"{folder}/{words.word()}", b"")
+    up = "../" * 20 + str(server.scratch).lstrip("/") + "/"
+    for way in ("../", "%2e%2e/", "..%2f", f"{folder}/../../", f"../{sibling.name}/", up):
+        target, body = f"/files/{way}{words.word()}", words.word(30).encode()
+        response = client.ask(target, "POST", body=body)
+        _expect_nowhere(server, body, target)
+        expect_refused(response)
+    # These need not lead outside, but where they do, nothing may be written.
+    for way in ("..%5c", "%252e%252e%252f", f"{server.scratch}/", f"%2F{server.scratch}/"):
+        target, body = f"/files/{way}{words.word()}", words.word(30).encode()
+        client.ask(target, "POST", body=body)
+        _expect_nowhere(server, body, target)
+    older, content = server.scratch / words.word(), words.data(30)
+    older.write_bytes(content)
+    expect_refused(client.ask(f"/files/../{older.name}", "POST", body=words.data(10)))
+    expect(older.read_bytes() == content, f"POST /files/../{older.name} changed a file outside")
+    client.expect_serving()
+
+
+def _expect_nowhere(server: Server, body: bytes, target: str) -> None:
+    """Fail if a file that holds `body` lies beside the folder that is served."""
+    for path in server.scratch.rglob("*"):
+        if path.is_file() and not path.is_relative_to(server.public):
+            expect(
+                path.read_bytes() != body,
+                f"POST {target} wrote a file outside the folder",
+                "a 4xx status, and no file",
+                f"the file {path.relative_to(server.scratch)} beside the folder",
+            )
+
+
+def test_length_that_is_no_number(client: Client, words: Words) -> None:
+    """A Content-Length that is no number gets `400 Bad Request`.
+
+    Why: Nobody knows where the body ends, and where the next request begins. A server that guesses
+        guesses differently from the proxy in front of it (RFC 9112 section 6.3).
+    Hint: `int("abc")` raises ValueError: see that the value is all digits before you call it.
+        `int("-5")` is no error, but no length either.
+    """
+    for value in (words.word(3), "-5", "5 5", "0x5", "5.0", f"5{words.word(1)}"):
+        response = client.ask_raw(upload_head("/echo", value) + words.data(5), "POST")
+        expect_status(response, 400, reason="Bad Request")
+    client.expect_serving()
+
+
+def test_length_in_digits_only(client: Client, words: Words) -> None:
+    """`+5`, `1_0` and `٥` are no Content-Length either: only the digits 0 to 9 are.
+
+    Why: Python's `int` takes all of these, other programs do not. Where two programs disagree about
+        the length of a body, an attacker can hide a request in it (RFC 9112 section 11.2).
+    Hint: `re.fullmatch("[0-9]+", value)`. `isdigit()` is true for `٥` and `²`, too.
+    """
+    for value in ("+5", "1_0", "٥".encode().decode("latin-1"), "5\u00b2"):
+        response = client.ask_raw(upload_head("/echo", value) + words.data(10), "POST")
+        expect_status(response, 400, reason="Bad Request")
+    client.expect_serving()
+
+
+def test_leaving_in_mid_body_stores_nothing(client: Client, words: Words) -> None:
+    """A client that leaves in mid-body leaves no file behind.
+
+    Why: Half a file looks like a file. Nobody who opens it later knows that the rest was lost
+        (RFC 9112 section 8).
+    Hint: `recv` returns `b""` when the client has left: stop there, as with an error. Write to a
+        file of another name, and rename it when all bytes have come; or keep the body until then.
+    """
+    size = 90_000
+    ways = ((True, 30_000), (False, 30_000), (False, 0))
+    targets = [f"/files/{words.word()}" for _ in ways]
+    for target, (reset, sent) in zip(targets, ways, strict=True):
+        leave_in_mid_body(client, target, size, reset=reset, sent=sent)
+    for target in targets:
+        response = client.ask(target)
+        if response.status == 200:
+            fail(
+                f"{len(response.body)} bytes of {size} are stored as if they were the file",
+                "404 Not Found: there is no such file",
+                f"200, and a body of {len(response.body)} bytes",
+            )
+        expect_status(response, 404)
+
+
+def test_leaving_in_mid_body_changes_nothing(client: Client, words: Words, server: Server) -> None:
+    """If a client leaves in mid-body, an older file of that name stays as it was.
+
+    Why: `open(path, "wb")` empties the file at once: if the client then leaves, the old content is
+        gone and the new one never comes.
+    Hint: Write to a file of another name first, and replace the old one in the end: `os.replace`.
+    """
+    for reset in (True, False):
+        older = words.data(500)
+        target = put_file(server, words.word(), older)
+        leave_in_mid_body(client, target, 90_000, reset=reset, sent=30_000)
+        expect_stored(client, target, older)
+    expect_stored(client, target, older)
+
+
+def test_method_that_the_path_does_not_have(client: Client, words: Words) -> None:
+    """A method that the path does not have gets `405`, and `Allow` names those that it has.
+
+    Why: The path is right, but this can't be done with it. `Allow` tells what can
+        (RFC 9110 sections 10.2.1 and 15.5.6).
+    Hint: Look at the path first: if nobody knows it, 404. Then at the method: if the path does not
+        have it, 405 with a field such as `Allow: GET, HEAD, OPTIONS`.
+    """
+    for target in ("/", "/about", "/user-agent", f"/search?q={words.word()}"):
+        for method in ("POST", words.choice(("PUT", "DELETE"))):
+            response = client.ask(target, method, body=words.data(20))
+            expect_status(response, 405)
+            expect_allow(response, "GET")
+    response = client.ask(f"/echo/{words.word()}", "POST", body=b"")
+    expect_status(response, 405)
+    expect_allow(response, "GET")
+
+
+@edge
+def test_echo_has_no_get(client: Client) -> None:
+    """`GET /echo` is 405 as well: that path has POST, and nothing to get.
+
+    Why: 404 would say that there is no `/echo`; but there is (RFC 9110 section 15.5.6).
+    Hint: Ask for the path over all methods before you answer 404.
+    """
+    response = client.ask("/echo")
+    expect_status(response, 405)
+    expect_allow(response, "POST")
+
+
+@edge
+def test_head_is_get_without_the_body(client: Client, words: Words, server: Server) -> None:
+    """HEAD gets the same head as GET, and no body, on every path.
+
+    Why: With HEAD a client asks how large a file is, or whether it is there at all, without loading
+        it (RFC 9110 section 9.3.2).
+    Hint: Treat HEAD as GET down to the last step, and leave out only the sending of the body.
+        Content-Length stays what it would be for GET.
+    """
+    file = put_file(server, f"{words.word()}.css", words.data(words.randint(1000, 3000)))
+    query = f"/search?{words.word()}={words.word()}"
+    missing = f"/{words.word()}"
+    for target in ("/", "/about", f"/echo/{words.word()}", "/user-agent", query, file, missing):
+        fields = [("User-Agent", words.word())]
+        expected = client.ask(target, fields=fields)
+        response = client.ask(target, "HEAD", fields)
+        expect_status(response, expected.status)
+        for name in ("Content-Length", "Content-Type"):
+            value = expected.field(name)
+            if value is not None:
+                expect_field(response, name, value, f"{value}, as it is for GET")
+
+
+@edge
+def test_unknown_method(client: Client, words: Words) -> None:
+    """A method that nobody knows gets `501`.
+
+    Why: 405 says "not for this path"; 501 says "not with me" (RFC 9110 section 15.6.2).
+    Hint: Keep a set of the methods that there are: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH,
+        TRACE, CONNECT.
+    """
+    expect_status(client.ask("/", words.word().upper()), 501)
+    expect_status(client.ask("/about", f"{words.word(5).upper()}-{words.word(3).upper()}"), 501)
+
+
+@edge
+def test_body_over_the_limit(client: Client, words: Words) -> None:
+    """A body that is declared larger than the limit (100 MB) gets `413` at once.
+
+    Why: Who reads first and asks later has a full disk. The head says how much will come, so there
+        is no need to wait for it (RFC 9110 section 15.5.14).
+    Hint: Compare Content-Length with your limit before you read the first byte of the body, and
+        close the connection after the answer: the client may be sending already.
+    """
+    for target in ("/echo", f"/files/{words.word()}"):
+        connection = client.connect()
+        connection.send(upload_head(target, TOO_LARGE))
+        try:
+            response = connection.read_response("POST")
+        except WireError as error:
+            if error.kind == "reset":
+                raise
+            fail(
+                "10 GB were announced, and the server waited for them instead of refusing",
+                "413 as soon as the head is read",
+                "no answer",
+                connection=connection,
+            )
+        expect_status(response, 413)
+        client.expect_nothing_more(connection)
+    expect_status(client.ask(target), 404)
+
+
+@edge
+def test_different_lengths(client: Client, words: Words) -> None:
+    """Two different Content-Length get `400 Bad Request`.
+
+    Why: One of them is wrong, and nobody knows which. It is the oldest way to smuggle a request
+        past a proxy (RFC 9112 section 6.3).
+    Hint: Do not let the second line overwrite the first in your dict: join the values with a comma.
+        Then `"5, 7"` is no number, and that is a 400 already.
+    """
+    pairs = [("Content-Length", "5"), ("content-length", "7")]
+    for fields in (pairs, pairs[::-1], [("Content-Length", "5, 7")]):
+        response = client.ask_raw(request_bytes("/echo", "POST", fields) + words.data(7), "POST")
+        expect_status(response, 400, reason="Bad Request")
+
+
+@edge
+def test_post_without_a_length(client: Client, words: Words) -> None:
+    """A POST without Content-Length has an empty body, and is answered at once.
+
+    Why: A request cannot end with the connection, since the client waits for the answer. Without a
+        length, there is no body (RFC 9112 section 6.3).
+    Hint: If there is no Content-Length, the length is 0. Do not wait for anything.
+    """
+    response = client.ask("/echo", "POST")
+    expect_status(response, 200)
+    expect_body(response, b"")
+    target = f"/files/{words.word()}"
+    expect_status(client.ask(target, "POST"), 201)
+    expect_stored(client, target, b"")
+
+
+@edge
+def test_options_of_a_path(client: Client, words: Words, server: Server) -> None:
+    """`OPTIONS /path` is answered with `Allow`.
+
+    Why: A client may ask what can be done with a path before it does it (RFC 9110 section 9.3.7).
+    Hint: You have the list already, for 405. Send it with 200 and an empty body, or with 204.
+    """
+    file = put_file(server, words.word(), words.data(20))
+    for target, methods in (("/", ["GET"]), ("/echo", ["POST"]), (file, ["GET", "POST"])):
+        response = client.ask(target, "OPTIONS")
+        _expect_success(response)
+        expect_allow(response, *methods)
+
+
+@edge
+def test_options_of_the_server(client: Client) -> None:
+    """`OPTIONS *` is answered with `Allow`: what the server can do at all.
+
+    Why: The star stands for the server itself. It is the one target that does not begin with a
+        slash (RFC 9112 section 3.2.4).
+    Hint: Let `*` pass where you check the target, if the method is OPTIONS.
+    """
+    response = client.ask("*", "OPTIONS")
+    _expect_success(response)
+    expect_allow(response, "GET")
+
+
+def _expect_success(response: Response) -> None:
+    """Fail unless the status is a 2xx."""
+    if not 200 <= response.status < 300:
+        expect_status(response, 200, 204)
+
+
+@edge
+def test_post_to_a_folder(client: Client, words: Words, server: Server) -> None:
+    """A POST to the name of a folder gets a 4xx.
+
+    Why: A folder can't be written like a file: to open it is an error, and no reason to break off.
+    Hint: See that the path is no folder (`path.is_dir()`) before you open it.
+    """
+    folder = words.word()
+    kept = put_file(server, f"{folder}/{words.word()}", words.data(20))
+    for target in (f"/files/{folder}", "/files/"):
+        expect_refused(client.ask(target, "POST", body=words.data(10)))
+    expect_status(client.ask(kept), 200)
+
+
+@edge
+def test_writes_through_no_link(client: Client, words: Words, server: Server) -> None:
+    """Nothing is written through a symbolic link that leads out of the folder.
+
+    Why: A link inside the folder may name any file of the machine: writing to it would change that.
+    Hint: Resolve the path, links and all, and see whether it is still inside the folder.
+    """
+    outside, links, content = server.scratch / words.word(), words.word(), words.data(30)
+    outside.mkdir()
+    (outside / "old").write_bytes(content)
+    try:
+        (server.public / f"{links}.txt").symlink_to(outside / "old")
+        (server.public / f"{links}-new.txt").symlink_to(outside / "new")
+        (server.public / links).symlink_to(outside)
+    except OSError as error:
+        pytest.skip(f"symbolic links can't be made here: {error.strerror}")
+    for path in (f"{links}.txt", f"{links}-new.txt", f"{links}/new", f"{links}/old"):
+        client.ask(f"/files/{path}", "POST", body=words.data(10))
+        there = {entry.name: entry.read_bytes() for entry in outside.iterdir()}
+        expect(
+            there == {"old": content},
+            f"POST /files/{path} wrote through a link to a place outside the folder",
+            f"a place outside that holds one file, old, of {len(content)} bytes",
+            ", ".join(f"{name} of {len(data)} bytes" for name, data in sorted(there.items())),
+        )
+
+
+@edge
+def test_broken_upload_leaves_nothing_behind(client: Client, words: Words, server: Server) -> None:
+    """A client that leaves in mid-body leaves no temporary file behind either.
+
+    Why: Uploads break off every day. What they leave fills the disk, and may be fetched by whoever
+        guesses its name.
+    Hint: Delete the temporary file in a `finally`: `upload.unlink(missing_ok=True)`.
+    """
+    before = set(server.public.rglob("*"))
+    for reset in (True, False):
+        leave_in_mid_body(client, f"/files/{words.word()}", 90_000, reset=reset, sent=30_000)
+    deadline = time.monotonic() + CLEAN_UP
+    while left := set(server.public.rglob("*")) - before:
+        if time.monotonic() > deadline:
+            names = ", ".join(sorted(path.name for path in left))
+            fail(
+                f"{len(left)} files were left behind in the folder by uploads that broke off",
+                "no new file in the folder",
+                names,
+            )
+        time.sleep(0.01)  # The folder tells nobody when it changes.
+
+
+@edge
+@waits
+def test_expect_continue(client: Client, words: Words) -> None:
+    """`Expect: 100-continue` gets `100 Continue` before the body is sent.
+
+    Why: The client asks: shall I send all this? It holds the body back until it hears `100
+        Continue`. curl does so with large bodies, and waits a second in vain if no answer comes
+        (RFC 9110 section 10.1.1).
+    Hint: `sendall(b"HTTP/1.1 100 Continue\\r\\n\\r\\n")` before the first byte of the body is read.
+        The real answer follows, on the same connection, when the body has come.
+    """
+    for expectation in ("100-continue", "100-Continue"):
+        target, body = f"/files/{words.word()}", words.data(words.randint(100, 900))
+        connection = client.connect()
+        connection.send(upload_head(target, len(body), ("Expect", expectation)))
+        try:
+            response = connection.read_response("POST", interim=True)
+        except WireError as error:
+            if error.kind == "reset":
+                raise
+            fail(
+                "no 100 Continue came: the server waits for the body, and the client for the word",
+                "HTTP/1.1 100 Continue, and an empty line",
+                "nothing",
+                connection=connection,
+            )
+        expect_status(response, 100)
+        connection.send(body)
+        expect_status(connection.read_response("POST"), 201)
+        client.expect_nothing_more(connection)
+        expect_stored(client, target, body)
+
+
+@edge
+@waits
+def test_no_continue_for_old_clients(client: Client, words: Words) -> None:
+    """An HTTP/1.0 client is never sent `100 Continue`.
+
+    Why: It does not know of answers that come before the answer, and would take this one for all
+        that it gets (RFC 9110 section 10.1.1).
+    Hint: Look at the version of the request before you send it. The body comes all the same.
+    """
+    target, body = f"/files/{words.word()}", words.data(200)
+    head = upload_head(target, len(body), ("Expect", "100-continue"), version="1.0")
+    connection = client.connect()
+    connection.send_pieces([head, body], 0.2)
+    response = connection.read_response("POST", interim=True)
+    expect_status(response, 201)
+    client.expect_nothing_more(connection)
+    expect_stored(client, target, body)
+
+
+@edge
+@waits
+def test_refused_body_costs_no_answer(client: Client, words: Words) -> None:
+    """A client whose body is refused can read why: the end is no reset.
+
+    Why: If the server answers and closes while the body is still on its way, the system breaks the
+        connection off, and the client may lose the answer (RFC 9112 section 9.6). curl then says
+        "Send failure: Connection reset by peer".
+    Hint: Read what is left of the body, and throw it away, before you close; at least for a second
+        or so. `shutdown(socket.SHUT_WR)` tells the client meanwhile that the answer is complete.
+    """
+    body = words.data(20_000)
+    for target in ("/", f"/{words.word()}"):
+        connection = client.connect()
+        pieces = [body[i : i + 5000] for i in range(0, len(body), 5000)]
+        connection.send_pieces([upload_head(target, len(body)), *pieces], PAUSE)
+        expect_refused(connection.read_response("POST"))
+        connection.read_end(ANSWER_TIMEOUT)
+
+
+@edge
+@waits
+def test_readers_never_see_half_a_file(client: Client, words: Words, server: Server) -> None:
+    """While a file is being uploaded, readers get the old one, or 404, and never a half.
+
+    Why: An upload may take minutes. Whoever reads meanwhile must not get a torn file.
+    Hint: Write to a file of another name, then rename it: `os.replace` does that in one step.
+    """
+    new = words.data(90_000)
+    for old in (None, words.data(3000)):
+        target = f"/files/{words.word()}" if old is None else put_file(server, words.word(), old)
+        repeat_if_slow(lambda t=target, o=old: _upload_while_reading(client, t, o, new))
+        expect_stored(client, target, new)
+
+
+def _upload_while_reading(client: Client, target: str, old: bytes | None, new: bytes) -> None:
+    """Store `new` slowly, and see meanwhile that a GET returns `old`; None for 404."""
+    connection = client.connect()
+    connection.send(upload_head(target, len(new)) + new[:40_000])
+    for number in range(5):
+        time.sleep(PAUSE)  # Time for a server to make its mistake in.
+        response = client.ask(target)
+        if response.status == 200 and response.body != old:
+            had = "there was none" if old is None else f"the old one had {len(old)}"
+            fail(
+                f"a reader got {len(response.body)} bytes of a file of {len(new)} that was still"
+                f" being sent; before that, {had}",
+                "404" if old is None else f"the {len(old)} bytes of the old file",
+                f"{response.status}, and a body of {len(response.body)} bytes",
+            )
+        expect_status(response, 404 if old is None else 200)
+        connection.send(new[40_000 + 10_000 * number :][:10_000])
+    expect_status(connection.read_response("POST"), 200, 201, 204)
+    client.expect_nothing_more(connection)
+
+
+@edge
+@waits
+def test_stalled_body_is_cut_off(client: Client, words: Words) -> None:
+    """A client that stops in mid-body is cut off after the idle timeout, and nothing is stored.
+
+    Why: Each client that is waited for costs a thread and memory. A few hundred of them that never
+        go on would stop the service.
+    Hint: The timeout that holds for the head holds for each `recv` of the body, too:
+        `connection.settimeout(seconds)`. Answer 408 or just close, and store nothing.
+    """
+    target, body = f"/files/{words.word()}", words.data(1000)
+    connection = client.connect()
+    connection.send(upload_head(target, len(body)) + body[:300])
+    try:
+        connection.read_end(STALL_TIMEOUT)
+    except WireError as error:
+        if error.kind == "silent":
+            fail(
+                f"a client that stopped in mid-body was still waited for after {STALL_TIMEOUT:g} s",
+                "the end of the connection after the idle timeout",
+                "a connection that is still open",
+                connection=connection,
+            )
+    response = client.ask(target)
+    expect(
+        response.status == 404,
+        f"of the body that stalled, {len(response.body)} bytes were stored as if they were all",
+        "404: there is no such file",
+        f"{response.status} {response.reason}",
+    )
+
+
+def _describe(path: Path) -> str:
+    """Say what there is at `path`."""
+    return f"a file of {path.stat().st_size} bytes" if path.is_file() else "no file of that name"

@@ -1,0 +1,570 @@
+"""Stage 18, Chunked Transfer Encoding: bodies whose length nobody knows beforehand."""
+
+import select
+import time
+
+from tester.attempt import Server
+from tester.facts import (
+    Client,
+    Words,
+    ask_on,
+    chunked,
+    expect,
+    expect_body,
+    expect_end,
+    expect_no_field,
+    expect_status,
+    fail,
+    naming,
+    request_bytes,
+)
+from tester.response import Response
+from tester.suite import edge, waits
+from tester.wire import Connection, WireError
+
+STAGE = 18
+CHUNKED = [("Transfer-Encoding", "chunked")]
+TICKS = [b"tick 1", b"tick 2", b"tick 3", b"tick 4", b"tick 5"]
+FIRST_BEFORE_LAST = 0.15  # Seconds at least from the first line to the last; they should be 0.4.
+CUT_PAUSE = 0.03  # Seconds between two pieces, so that the first is read before the second comes.
+END_OF_UPLOAD = 10.0  # Seconds until the server must have noticed that a client has left.
+MEGABYTE = 1_000_000
+
+
+@waits
+def test_stream_sends_chunks(client: Client) -> None:
+    """`GET /stream` sends the lines `tick 1` to `tick 5`, each in a chunk of its own.
+
+    Why: Who makes a body bit by bit knows its length only at the end. So each piece travels with
+        its own size, in hexadecimal digits, and a piece of size 0 ends the body (RFC 9112 section
+        7.1).
+    Hint: For each line send `f"{len(line):x}\\r\\n"`, the line, `\\r\\n`; at the end
+        `0\\r\\n\\r\\n`. The head says `Transfer-Encoding: chunked`, and has no Content-Length.
+    """
+    response = client.ask("/stream")
+    expect_status(response, 200)
+    expect_no_field(response, "Content-Length", "though nobody knows the length beforehand")
+    expect(
+        response.framing == "chunked",
+        "the answer has no Transfer-Encoding: chunked",
+        "Transfer-Encoding: chunked",
+        f"Transfer-Encoding: {response.field('Transfer-Encoding') or 'missing'}",
+    )
+    expect_ticks(response)
+    lines = [chunk.rstrip(b"\r\n") for chunk in response.chunks]
+    expect(
+        lines == TICKS,
+        f"the five lines came in {len(lines)} chunks, and not one in each",
+        repr(TICKS),
+        repr(lines)[:200],
+    )
+
+
+@waits
+def test_first_line_comes_well_before_the_last(client: Client) -> None:
+    """Each line of `/stream` is sent when it is ready: the first long before the last.
+
+    Why: This is what chunks are for: the client sees the first results while the server still works
+        on the others.
+    Hint: Send each chunk as soon as you have the line, and wait 0.1 s (`time.sleep(0.1)`) between
+        two lines. Do not collect them.
+    """
+    for _ in range(3):  # A machine under load may be late with both; then they look as one.
+        connection = client.connect()
+        connection.send(request_bytes("/stream"))
+        response = connection.read_response()
+        expect_status(response, 200)
+        expect_ticks(response)
+        gap = find_arrival(connection, TICKS[-1]) - find_arrival(connection, TICKS[0])
+        if gap >= FIRST_BEFORE_LAST:
+            return
+    fail(
+        f"the last line came {gap * 1000:.0f} ms after the first: the lines were held back",
+        "about 0.1 s between two lines, 0.4 s in all",
+        f"{gap:.3f} s from the first line to the last",
+        connection=connection,
+    )
+
+
+@waits
+def test_connection_is_usable_after_a_stream(client: Client, words: Words) -> None:
+    """After the last chunk the connection can be used for the next request.
+
+    Why: The last chunk tells where the body ends, so the connection need not end for that (RFC 9112
+        section 9.3).
+    Hint: End the body with exactly `0\\r\\n\\r\\n`, and stay in the loop.
+    """
+    connection = client.connect()
+    for _ in range(2):
+        response = ask_on(connection, "/stream")
+        expect_status(response, 200)
+        expect_ticks(response)
+        word = words.word()
+        response = ask_on(connection, f"/echo/{word}")
+        expect_status(response, 200)
+        expect_body(response, word.encode())
+
+
+@waits
+def test_http_1_0_gets_no_chunks(client: Client) -> None:
+    """A client that speaks HTTP/1.0 gets the lines without chunks.
+
+    Why: HTTP/1.0 knows no chunks: the client would take their sizes for a part of the text (RFC
+        9112 section 6.1).
+    Hint: If the request line says HTTP/1.0, send the lines as they are, without Transfer-Encoding,
+        and close the connection behind the last one.
+    """
+    response = client.ask("/stream", version="1.0")
+    expect_status(response, 200)
+    expect_no_field(response, "Transfer-Encoding", "though the request came in HTTP/1.0")
+    expect_ticks(response)
+
+
+def test_decodes_a_chunked_body(client: Client, words: Words) -> None:
+    """A request body that comes in chunks is put together: `POST /echo` sends back what is in them.
+
+    Why: A client, too, may not know the length of what it sends. Then it says `Transfer-Encoding:
+        chunked`, and no Content-Length (RFC 9112 section 7.1).
+    Hint: Read a line: the size. Read so many bytes, then the CR LF behind them. Again, until the
+        size is 0; then read on to an empty line.
+    """
+    tricky = b"0\r\n\r\n" + words.text(6) + b"\r\n5\r\n"
+    for pieces in (
+        [words.text(11)],
+        [words.text(3), words.text(30), words.text(1)],
+        [tricky],
+        [],
+        [words.data(300) for _ in range(20)],
+    ):
+        response = post(client, "/echo", chunked(*pieces))
+        expect_status(response, 200)
+        expect_body(response, b"".join(pieces))
+
+
+def test_stores_a_chunked_body(client: Client, words: Words, server: Server) -> None:
+    """`POST /files/NAME` stores what was in the chunks: 1 MB in a thousand of them, too.
+
+    Why: A handler must not see how a body has travelled: it gets the bytes, and nothing of the
+        chunks around them (RFC 9112 section 7.1).
+    Hint: Let the same function give the body to every handler, whichever way it came.
+    """
+    large = words.data(MEGABYTE)
+    pieces = [large[start : start + 1009] for start in range(0, len(large), 1009)]
+    for parts in ([words.text(20), words.text(20)], pieces):
+        target = f"/files/{words.word()}.bin"
+        expect_status(post(client, target, chunked(*parts)), 201)
+        response = client.ask(target)
+        expect_status(response, 200)
+        expect_body(response, b"".join(parts))
+
+
+def test_size_is_hexadecimal(client: Client, words: Words) -> None:
+    """A chunk's size is read as a hexadecimal number: `a` and `A` are 10, `10` is 16, `00a` is 10.
+
+    Why: Sixteen digits, 0 to 9 and a to f, make short sizes. Both letter cases count, and zeros in
+        front change nothing (RFC 9112 section 7.1).
+    Hint: `int(size, 16)`.
+    """
+    for size in (f"{words.randint(10, 15):x}", f"{words.randint(10, 15):X}", "10", "00a", "0001F"):
+        data = words.text(int(size, 16))
+        body = size.encode() + b"\r\n" + data + b"\r\n"
+        with naming(f"answering a chunk with the size {size}, that is {len(data)} bytes"):
+            response = post(client, "/echo", body + b"0\r\n\r\n")
+            expect_status(response, 200)
+            expect_body(response, data)
+    response = post(client, "/echo", chunked(words.text(4), end=b"000\r\n\r\n"))
+    expect_status(response, 200)
+
+
+def test_chunks_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
+    """It does not matter where a chunked body is cut into packets.
+
+    Why: A packet may end inside a size, between CR and LF, or in a chunk's data; and the next
+        request may come in the same packet as the last chunk (RFC 9112 section 9.3.2).
+    Hint: Read from one buffer per connection, and call `recv` only if what you need is not in it.
+    """
+    pieces, word = [words.text(26), b"\r\n" + words.text(9)], words.word()
+    head = request_bytes("/echo", "POST", CHUNKED, connection=None)
+    body = chunked(*pieces)
+    data = head + body + request_bytes(f"/echo/{word}")
+    cuts = range(len(head) - 1, len(head + body) + 2)
+    connections = {cut: client.connect() for cut in cuts if cut % 2 or cut < len(head) + 5}
+    connections |= {cut: client.connect() for cut in cuts[-8:]}
+    for cut, connection in connections.items():
+        connection.send(data[:cut])
+    time.sleep(CUT_PAUSE)  # Not a wait for anything: the gap is what is being tested.
+    for cut, connection in connections.items():
+        connection.send(data[cut:])
+    for cut, connection in connections.items():
+        how = f"in two pieces, cut {cut - len(head)} bytes behind the head"
+        expect_echo_and_next(client, connection, b"".join(pieces), word, how)
+    for size in (1, len(data)):
+        connection = client.connect()
+        for start in range(0, len(data), size):
+            connection.send(data[start : start + size])
+        how = "byte by byte" if size == 1 else "in one piece"
+        expect_echo_and_next(client, connection, b"".join(pieces), word, how)
+
+
+def test_refuses_a_size_that_is_no_number(client: Client, words: Words, server: Server) -> None:
+    """A chunk size that is no hexadecimal number gets 400, and nothing is stored.
+
+    Why: If two programs read a size differently, one sees a request where the other sees a body:
+        attackers live on that. So nothing but hexadecimal digits will do (RFC 9112 section 7.1).
+    Hint: `int("+5", 16)`, `int("0x5", 16)` and `int("0_5", 16)` all work in Python, and must not
+        here: check first that there are only hexadecimal digits, and at least one.
+    """
+    for size in ("zz", "", "-5", "+5", "0x5", "0_5", "5g"):
+        body = f"{size}\r\n".encode() + words.text(5) + b"\r\n0\r\n\r\n"
+        check_not_stored(client, words, server, body, f"a chunk with the size {size!r}", 400)
+
+
+@edge
+def test_ignores_extensions_and_trailers(client: Client, words: Words) -> None:
+    """Well-formed chunk extensions, and fields behind the last chunk (trailers), are ignored.
+
+    Why: Behind a size may stand `;name=value`, and behind the last chunk fields such as a checksum.
+        Who does not know them must read over them (RFC 9112 sections 7.1.1 and 7.1.2).
+    Hint: The size ends at the first `;`. After the last chunk read lines until an empty one comes.
+    """
+    name, value = words.word(), words.word()
+    trailer = f"0\r\nX-{name}: {value}\r\nX-{value}:\r\n\r\n".encode()
+    quoted = f'{name}="{value}; \\"{name}\\" = "'
+    for extension in (name, f"{name}={value}", f"{name}={value};{value}", quoted):
+        data = words.text(10)
+        end = b"0;" + extension.encode() + b"\r\n\r\n"
+        for body in (
+            b"a;" + extension.encode() + b"\r\n" + data + b"\r\n" + end,
+            chunked(data, end=trailer),
+        ):
+            connection, word = client.connect(), words.word()
+            with naming(f"answering a body with the extension {extension}, or with trailers"):
+                response = ask_on(connection, "/echo", "POST", CHUNKED, body)
+                expect_status(response, 200)
+                expect_body(response, data)
+                expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
+
+
+@edge
+def test_refuses_malformed_extensions(client: Client, words: Words, server: Server) -> None:
+    """A malformed chunk extension, or white space around the size, gets 400.
+
+    Why: Programs differ in what they make of a stray `;` or space, and where programs differ,
+        attackers hide requests (RFC 9112 sections 7.1.1 and 11.2).
+    Hint: Match the whole line: digits, then any number of `;name`, `;name=value`, `;name="value"`.
+        `int` strips white space by itself, so look before you call it.
+    """
+    name = words.word(4)
+    for line in (
+        " 5",
+        "5 ",
+        "\t5",
+        "5;",
+        f"5;;{name}",
+        f"5;{name}=",
+        f'5;{name}="{name}',
+        f"5;{name}\x01",
+        f"5;{name}=\x00",
+        f"5\x0b;{name}",
+    ):
+        body = line.encode() + b"\r\n" + words.text(5) + b"\r\n0\r\n\r\n"
+        check_not_stored(client, words, server, body, f"the chunk line {line!r}", 400)
+
+
+@edge
+def test_refuses_malformed_trailers(client: Client, words: Words, server: Server) -> None:
+    """A trailer that is no field line gets 400.
+
+    Why: Trailers are fields like those of the head, and are read by the same rules (RFC 9112
+        sections 5 and 7.1.2).
+    Hint: Give each trailer line to the function that reads the head's field lines.
+    """
+    name = words.word()
+    for line in (f"{name}", f"{name}: \x00", f"{name}\x01: {name}"):
+        body = chunked(words.text(5), end=f"0\r\n{line}\r\n\r\n".encode())
+        check_not_stored(client, words, server, body, f"the trailer {line!r}", 400)
+
+
+@edge
+def test_refuses_both_lengths(client: Client, words: Words, server: Server) -> None:
+    """A request with both Content-Length and Transfer-Encoding gets 400, and then the end.
+
+    Why: One of the two is a lie. If a proxy believes one and the server the other, a hidden request
+        gets through: this is called request smuggling (RFC 9112 sections 6.1 and 11.2).
+    Hint: If both fields are there, answer 400 and close.
+    """
+    hidden = request_bytes(f"/echo/{words.word()}", connection=None)
+    body = chunked(words.text(5)) + hidden
+    length = ("Content-Length", str(len(body)))
+    for fields in ([length, *CHUNKED], [*CHUNKED, length]):
+        what = "Content-Length and Transfer-Encoding"
+        check_not_stored(client, words, server, body, what, 400, fields=fields)
+
+
+@edge
+def test_other_codings_are_not_implemented(client: Client, words: Words, server: Server) -> None:
+    """A transfer coding other than chunked gets 501.
+
+    Why: The body is packed in a way that the server can't unpack. To store it as it came would be
+        wrong (RFC 9112 section 6.1).
+    Hint: Split Transfer-Encoding at commas. If anything but `chunked` is in it, answer 501.
+    """
+    for codings, *statuses in (
+        ("gzip, chunked", 501),
+        (f"{words.word()},chunked", 501),
+        ("gzip", 400, 501),
+        (f"{words.word(3)}chunked", 400, 501),
+    ):
+        fields = [("Transfer-Encoding", codings)]
+        what = f"Transfer-Encoding: {codings}"
+        body = chunked(words.text(5))
+        check_not_stored(client, words, server, body, what, *statuses, fields=fields)
+
+
+@edge
+def test_chunked_comes_last_and_once(client: Client, words: Words, server: Server) -> None:
+    """If chunked is not the last transfer coding, or is there twice, the request gets 400.
+
+    Why: Only chunks tell where the body ends, so they must be the outermost layer, and there can be
+        only one such layer (RFC 9112 sections 6.1 and 6.3).
+    Hint: `chunked` may be in the list only once, and nothing may stand behind it.
+    """
+    for lines in (["chunked, gzip"], ["chunked, chunked"], ["chunked", "chunked"]):
+        fields = [("Transfer-Encoding", line) for line in lines]
+        what = " and ".join(f"Transfer-Encoding: {line}" for line in lines)
+        body = chunked(words.text(5))
+        check_not_stored(client, words, server, body, what, 400, fields=fields)
+
+
+@edge
+def test_coding_in_any_letter_case(client: Client, words: Words) -> None:
+    """`Transfer-Encoding: Chunked` means chunked, too: letter case does not matter.
+
+    Why: Names of transfer codings are compared in any letter case (RFC 9112 section 7).
+    Hint: Call `lower()` on the value before you compare it.
+    """
+    for coding in ("Chunked", "CHUNKED"):
+        data = words.text(12)
+        body = chunked(data)
+        response = client.ask("/echo", "POST", [("Transfer-Encoding", coding)], body)
+        expect_status(response, 200)
+        expect_body(response, data)
+
+
+@edge
+def test_huge_chunk_is_too_large(client: Client, words: Words, server: Server) -> None:
+    """A chunk size over the limit for bodies (100 MB) gets 413, before any of its data is read.
+
+    Why: A size is quickly written. Who reserves memory for it, or waits for the data, can be
+        stopped with a single line (RFC 9112 section 7.1, RFC 9110 section 15.5.14).
+    Hint: Add up the sizes as they come. If the sum is over the limit, answer 413 and close.
+    """
+    check_not_stored(client, words, server, b"2540be400\r\n", "a chunk size of 10 GB", 413)
+    body = chunked(words.text(50), end=b"2540be400\r\n")
+    check_not_stored(client, words, server, body, "a second chunk size of 10 GB", 413)
+    what = "the chunk size ffffffffffffffff"
+    check_not_stored(client, words, server, b"f" * 16 + b"\r\n", what, 413, 400)
+
+
+@edge
+@waits
+def test_many_chunks_are_too_large(client: Client, words: Words, server: Server) -> None:
+    """Chunks that add up to more than the limit for bodies (100 MB) get 413.
+
+    Why: The limit is for the body. If it held for each chunk alone, many chunks could fill the
+        disk.
+    Hint: Keep a sum of all sizes, and compare that with the limit.
+    """
+    first, second = 15 * MEGABYTE, 99 * MEGABYTE  # Each is below 100 MB, however that is counted.
+    connection, name = client.connect(), f"{words.word()}.bin"
+    piece, patience = bytes(MEGABYTE), 0.5
+    try:
+        connection.send(request_bytes(f"/files/{name}", "POST", CHUNKED, b"%x\r\n" % first))
+        for _ in range(first // MEGABYTE):
+            connection.send(piece)
+        connection.send(b"\r\n%x\r\n" % second)
+        for _ in range(second // MEGABYTE):  # It may count what comes, not what is announced.
+            if select.select([connection.socket], [], [], patience)[0]:
+                break
+            connection.send(piece)
+            patience = 0.0
+        with naming("answering chunks that add up to 114 MB"):
+            expect_status(connection.read_response(), 413)
+    except WireError as error:
+        if error.kind != "reset":  # We sent much: the answer may be lost on the way.
+            raise
+    expect_missing(client, server, name, "chunks that add up to 114 MB")
+
+
+@edge
+def test_refuses_a_chunk_without_its_end(client: Client, words: Words, server: Server) -> None:
+    """A chunk whose data is not followed by CR LF gets 400.
+
+    Why: Then the size is wrong, or the data; either way, the next size can't be found (RFC 9112
+        section 7.1).
+    Hint: After a chunk's data read two bytes, and check that they are `\\r\\n`.
+    """
+    for after in (b"", b"\n", b"XX", words.word(2).encode() + b"\r\n"):
+        body = b"5\r\n" + words.text(5) + after + b"0\r\n\r\n"
+        what = f"a chunk with {after!r} behind its data" if after else "a chunk without CR LF"
+        check_not_stored(client, words, server, body, what, 400)
+
+
+@edge
+@waits
+def test_stores_nothing_without_the_last_chunk(
+    client: Client, words: Words, server: Server
+) -> None:
+    """If the client leaves before the last chunk, nothing is stored, and an older file stays.
+
+    Why: Without the last chunk nobody knows how much is missing. Half a file that looks whole is
+        worse than none (RFC 9112 section 8).
+    Hint: Write to a temporary file. Give it its name only when the last chunk has come; if `recv`
+        returns nothing before that, remove it.
+    """
+    text, older = words.text(20), words.text(30)
+    for cut in (chunked(text, end=b""), chunked(text, end=b"")[:-8], chunked(text, end=b"1f")):
+        for existing in (None, older):
+            name = f"{words.word()}.txt"
+            if existing is not None:
+                (server.public / name).write_bytes(existing)
+            connection = client.connect()
+            connection.send(request_bytes(f"/files/{name}", "POST", CHUNKED, cut))
+            connection.half_close()
+            try:
+                rest = connection.read_end(END_OF_UPLOAD)
+            except WireError as error:
+                if error.kind != "reset":
+                    raise
+                rest = b""
+            if rest[9:10] == b"2":
+                fail(
+                    "a body without its last chunk was accepted",
+                    "400, or the end of the connection",
+                    rest[:40].decode("latin-1").splitlines()[0],
+                    connection=connection,
+                )
+            if existing is None:
+                expect_missing(client, server, name, "a body without its last chunk")
+            else:
+                expect_body(client.ask(f"/files/{name}"), older)
+
+
+@edge
+@waits
+def test_head_of_a_stream_has_no_body(client: Client, words: Words) -> None:
+    """HEAD for `/stream` brings the head of the answer and no chunk, not even the last.
+
+    Why: An answer to HEAD ends with its head, whatever its fields say (RFC 9112 section 6.3).
+    Hint: For HEAD, leave out all chunks, and the `0\\r\\n\\r\\n` too.
+    """
+    connection = client.connect()
+    response = ask_on(connection, "/stream", "HEAD", connection="close")
+    expect_status(response, 200)
+    rest = connection.read_end()
+    if rest:
+        fail(
+            f"the answer to HEAD has a body of {len(rest)} bytes",
+            "the end of the answer behind the head's empty line",
+            f"{rest[:60]!r}",
+            connection=connection,
+        )
+    connection, word = client.connect(), words.word()
+    ask_on(connection, "/stream", "HEAD")
+    expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
+
+
+@edge
+def test_refused_chunks_are_no_request(client: Client, words: Words) -> None:
+    """The chunks of a request that is refused (404, 405) are not taken for the next request.
+
+    Why: The body comes even if nobody wants it, and a request may be hidden in it (RFC 9112
+        sections 9.3 and 11.2).
+    Hint: Before the next request, read the chunks to the last one and forget them; or close.
+    """
+    for target in (f"/{words.word()}", "/about"):
+        hidden, asked = words.word(), words.word()
+        body = chunked(request_bytes(f"/echo/{hidden}", connection=None))
+        connection = client.connect()
+        expect_status(ask_on(connection, target, "POST", CHUNKED, body), 404, 405)
+        try:
+            connection.send(request_bytes(f"/echo/{asked}", connection=None))
+            response = connection.read_response()
+        except WireError as error:
+            if error.kind not in ("closed", "reset"):
+                raise
+            continue
+        if response.status != 200 or response.body != asked.encode():
+            fail(
+                f"the chunks of POST {target} were read as the next request",
+                f"the answer to GET /echo/{asked}, or the end of the connection",
+                f"{response.status} {response.reason}, with the body {response.body[:60]!r}",
+                connection=connection,
+            )
+
+
+def expect_ticks(response: Response) -> None:
+    """Fail unless the body is the five lines, whatever their line ends."""
+    lines = response.body.splitlines()
+    if lines != TICKS:
+        expect_body(response, b"".join(line + b"\n" for line in TICKS))
+
+
+def find_arrival(connection: Connection, words: bytes) -> float:
+    """Return when `words` had come, in seconds since the connection was opened."""
+    data = b""
+    for seconds, piece in connection.arrivals:
+        data += piece
+        if words in data:
+            return seconds
+    return connection.seconds
+
+
+def post(client: Client, target: str, body: bytes) -> Response:
+    """Send a body that is chunked already and return the answer."""
+    return client.ask(target, "POST", CHUNKED, body)
+
+
+def expect_echo_and_next(
+    client: Client, connection: Connection, body: bytes, word: str, how: str
+) -> None:
+    """Fail unless the answers are `body`, from the chunks, and `word`, for the request behind."""
+    for wanted, what in ((body, "chunks"), (word.encode(), "the request behind chunks")):
+        with naming(f"answering {what} that came {how}"):
+            response = connection.read_response()
+            expect_status(response, 200)
+            expect_body(response, wanted)
+    client.expect_nothing_more(connection)
+
+
+def check_not_stored(
+    client: Client,
+    words: Words,
+    server: Server,
+    body: bytes,
+    what: str,
+    *statuses: int,
+    fields: list[tuple[str, str]] = CHUNKED,
+) -> None:
+    """Post `body` to a file; fail unless it gets one of `statuses`, the end, and makes no file."""
+    name, wanted = f"{words.word()}.txt", " or ".join(map(str, statuses))
+    connection = client.connect()
+    connection.send(request_bytes(f"/files/{name}", "POST", fields, body, connection=None))
+    with naming(f"answering {what}"):
+        response = connection.read_response()
+    if response.status not in statuses:
+        got = f"{response.status} {response.reason}"
+        fail(f"{what} got {got}, not {wanted}", f"status {wanted}", got, connection=connection)
+    expect_missing(client, server, name, what)
+    if 400 in statuses:
+        try:
+            expect_end(connection)
+        except WireError as error:
+            if error.kind != "reset":
+                raise
+
+
+def expect_missing(client: Client, server: Server, name: str, what: str) -> None:
+    """Fail if there is a file of this name in the folder or for a client."""
+    if (server.public / name).exists() or client.ask(f"/files/{name}").status == 200:
+        fail(f"{what}: a file was stored all the same", "no file", f"public/{name} is there")
