@@ -201,6 +201,8 @@ class Server:
         self._marker = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
         self._known: dict[int, psutil.Process] = {}
+        self._lock = threading.Lock()
+        self._over = False
         self.scratch = Path(tempfile.mkdtemp(prefix="http-tester-")).resolve()
         self.public = self.scratch / "public"
         self.public.mkdir()
@@ -213,9 +215,10 @@ class Server:
     @property
     def exit_code(self) -> int | None:
         """The exit code, or None while the attempt or a process that it started runs."""
-        if self._process is None or self._process.poll() is None:
+        process = self._process
+        if process is None or process.poll() is None:
             return None
-        return None if self._survivors() else self._process.returncode
+        return None if self._survivors() else process.returncode
 
     def start(self) -> Address:
         """Run the attempt and wait until it listens. Raises StartError if it does not."""
@@ -229,20 +232,23 @@ class Server:
             MARKER: self._marker,
         }
         directory = ("--directory", str(self.public)) if self.with_directory else ()
-        try:
-            self._process = subprocess.Popen(
-                [*self.attempt.command, *directory],
-                cwd=self.attempt.folder or self.scratch,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us: we stop the attempt ourselves.
-            )
-        except OSError as error:
-            raise StartError(f"the attempt can't be started: {error.strerror}") from None
-        self.output = Output(self._process.stdout)
-        self._known = {}
+        with self._lock:  # Who stops us meanwhile must find the process, or keep it from starting.
+            if self._over:
+                raise StartError("the run is over")
+            try:
+                self._process = subprocess.Popen(
+                    [*self.attempt.command, *directory],
+                    cwd=self.attempt.folder or self.scratch,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C is for us: we stop the attempt ourselves.
+                )
+            except OSError as error:
+                raise StartError(f"the attempt can't be started: {error.strerror}") from None
+            self.output = Output(self._process.stdout)
+            self._known = {}
         self.address = self._wait_until_listening()
         return self.address
 
@@ -250,6 +256,8 @@ class Server:
         """Watch the system's table of listening sockets. Raises StartError."""
         deadline = time.monotonic() + self.startup_timeout
         while True:
+            if self._over:
+                raise StartError("the run is over")
             found = self._listening()
             if found:
                 return found
@@ -268,8 +276,7 @@ class Server:
     def _last_words(self) -> str:
         """Return the last line of the output, or the exit code if there is none."""
         self.output.finish()
-        lines = self.output.tail(1)
-        return lines or f"it printed nothing, exit code {self._process.returncode}"
+        return self.output.tail(1) or f"it printed nothing, exit code {self.exit_code}"
 
     def _fail_start(self, message: str) -> None:
         """Stop what there is and raise StartError."""
@@ -277,25 +284,13 @@ class Server:
         self.stop(remove=False)
         raise StartError(message, output)
 
-    def _tree(self) -> list[psutil.Process]:
-        """Return the attempt's process and all that it started, as far as they are known."""
+    def _tree(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+        """Return `process` and all that it started, as far as they are known."""
         with contextlib.suppress(psutil.Error):
-            root = psutil.Process(self._process.pid)
-            for process in (root, *root.children(recursive=True)):
-                self._known.setdefault(process.pid, process)
-        return [process for process in self._known.values() if process.is_running()]
-
-    def memory(self) -> int:
-        """Return how many bytes of memory the attempt and all that it started have for themselves.
-
-        Pages of files are not counted, where the system tells: it can take them back at any time.
-        """
-        total = 0
-        for process in self._tree():
-            with contextlib.suppress(psutil.Error):
-                info = process.memory_info()
-                total += info.rss - getattr(info, "shared", 0)
-        return total
+            root = psutil.Process(process.pid)
+            for one in (root, *root.children(recursive=True)):
+                self._known.setdefault(one.pid, one)
+        return [one for one in self._known.values() if one.is_running()]
 
     def _survivors(self) -> list[psutil.Process]:
         """Return every process that bears our mark, even one that has left the family."""
@@ -308,36 +303,43 @@ class Server:
 
     def _listening(self) -> Address | None:
         """Return where the attempt listens: on the port it was given, if it does."""
-        processes = self._tree()
-        if self._process.poll() is not None:
-            processes = self._survivors()
-        found = [address for process in processes for address in _listening_sockets(process)]
+        process = self._process
+        if process is None:
+            return None
+        processes = self._tree(process) if process.poll() is None else self._survivors()
+        found = [address for one in processes for address in _listening_sockets(one)]
         found.sort(key=lambda address: (address.port != self.requested_port, address.port))
         return found[0] if found else None
 
     def listens(self) -> bool:
         """Return whether the attempt still listens."""
-        return self._process is not None and self._listening() is not None
+        return self._listening() is not None
 
-    def restart(self) -> Address:
-        """Stop the attempt and run it again, on the same port. Raises StartError."""
+    def restart(self, *, same_port: bool = False) -> Address:
+        """Stop the attempt and run it again, on another port unless `same_port`. Raises StartError.
+
+        Another port, as the old one may not be free at once: whether it is, is a rule of its own.
+        """
         self.stop(remove=False)
+        if not same_port:
+            self.requested_port = free_port()
         return self.start()
 
     def stop(self, *, remove: bool = True) -> None:
         """End the attempt and all that it started; `remove` the scratch folder too."""
-        if self._process is not None:
-            processes = {process.pid: process for process in self._tree()}
-            processes |= {process.pid: process for process in self._survivors()}
+        with self._lock:
+            self._over = remove
+            process, self._process = self._process, None
+        if process is not None:
+            processes = {one.pid: one for one in (*self._tree(process), *self._survivors())}
             _signal(processes.values(), signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(GRACE)
+                process.wait(GRACE)
             _, alive = psutil.wait_procs(list(processes.values()), GRACE)
             _signal([*alive, *self._survivors()], signal.SIGKILL)
             psutil.wait_procs(alive, GRACE)
-            self._process.wait()
+            process.wait()
             self.output.close()
-            self._process = None
         if remove:
             shutil.rmtree(self.scratch, ignore_errors=True)
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from tester.wire import WireError
 
 LAST_STAGE = 18
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
-MAX_DEATHS = 3  # So many checks in a row that kill or silence the server, and we give up.
+MAX_FAILURES_IN_A_ROW = 3  # Checks that kill or silence the server: after so many we give up.
 
 edge = pytest.mark.edge
 """Marks an edge case: counted apart, never needed to pass."""
@@ -105,29 +105,24 @@ class Suite:
         self.seed = seed
         self.failures: dict[str, Failure] = {}
         """By the check's id: what there is to say about it."""
-        options = {
-            "with_directory": stages[-1] >= FIRST_WITH_FILES,
-            "startup_timeout": startup_timeout,
-        }
-        self.server = Server(attempt, **options)
-        self.second_server = Server(attempt, **options)
+        self._new_server = functools.partial(
+            Server,
+            attempt,
+            with_directory=stages[-1] >= FIRST_WITH_FILES,
+            startup_timeout=startup_timeout,
+        )
+        self.server = self._new_server()
+        self._spares: list[Server] = []
         self._waiting: dict[str, Waiting] = {}
         self._later: list[pytest.Item] = []
-        self._deaths = 0
+        self._failures_in_a_row = 0
+        self._doubtful = False
+        self._stuck = False
         self._starting: Future[object] | None = None
 
     def start_early(self) -> None:
         """Start the attempt in the background: `start` waits for it."""
-        self._starting = Future()
-
-        def run() -> None:
-            """Start, and keep what comes of it."""
-            try:
-                self._starting.set_result(self.server.start())
-            except BaseException as error:
-                self._starting.set_exception(error)
-
-        threading.Thread(target=run, daemon=True).start()
+        self._starting = in_background(self.server.start)
 
     def start(self) -> None:
         """Wait until the attempt listens. Raises StartError."""
@@ -137,10 +132,8 @@ class Suite:
 
     def stop(self) -> None:
         """Stop whatever runs."""
-        for waiting in self._waiting.values():
-            waiting.thread.join()
-        self.server.stop()
-        self.second_server.stop()
+        for server in (self.server, *self._spares):
+            server.stop()
 
     def select(self, items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
         """Return the checks in force, those that wait last, and the others."""
@@ -157,60 +150,100 @@ class Suite:
         return Words(f"{self.seed}:{name}")
 
     def start_waiting(self, items: list[pytest.Item]) -> None:
-        """Run the checks that wait, all at once, on a second server while the others go on.
+        """Start the checks that wait, beside the others and on servers of their own.
 
-        An attempt with a port of its own can't run twice: then they share the first server, later.
+        When several stages are graded, each has its own: an attempt that fails at a later stage
+        must not fail an earlier one for that. An attempt with a port of its own can't run twice:
+        its checks that wait have their turn among the others, stage by stage.
         """
-        self._later = [item for item in items if item.get_closest_marker("waits")]
-        if self._later and not self.server.hard_coded:
-            with contextlib.suppress(StartError):
-                self.second_server.start()
-                self._wait_on(self.second_server)
+        waits = [item for item in items if item.get_closest_marker("waits")]
+        if self.server.hard_coded:
+            items.sort(key=lambda item: (_turn(item) == LAST_TURN, read_rule(item).stage))
+            self._later = waits
+            return
+        groups: dict[int, list[pytest.Item]] = {}
+        for item in waits:
+            key = read_rule(item).stage if len(self.stages) > 1 else 0
+            groups.setdefault(key, []).append(item)
+        for group in groups.values():
+            server = self._new_server()
+            self._spares.append(server)
+            self._wait_on(server, group, in_background(server.start))
 
-    def _wait_on(self, server: Server) -> None:
-        """Run the checks that wait now, all at once, on `server`."""
-        for item in self._later:
-            self._waiting[item.nodeid] = Waiting(item, Client(server, self.words(item.name)))
-        self._later = []
+    def _wait_on(self, server: Server, items: list[pytest.Item], started: Future[object]) -> None:
+        """Run `items`, all at once, on `server` as soon as it has started."""
+        for item in items:
+            client = Client(server, self.words(item.name))
+            self._waiting[item.nodeid] = Waiting(item, client, started)
 
     def run(self, item: pytest.Function) -> None:
         """Run one check; what it raises has been put into words in `failures`."""
-        if item in self._later:
-            self._revive()
-            self._wait_on(self.server)
         waiting = self._waiting.pop(item.nodeid, None)
-        if waiting:
-            client, error = waiting.client, waiting.join()
+        error = waiting.join() if waiting else None
+        if waiting is None or isinstance(error, StartError):
+            client, error = self._run_here(item)
         else:
-            self._revive()
+            client = waiting.client
+        if client.server is self.server:
+            self._count(error)
+        if error is None:
+            return
+        if not isinstance(error, pytest.skip.Exception):
+            self.failures[item.nodeid] = explain(error, client, read_rule(item).stage)
+        raise error
+
+    def _run_here(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
+        """Run a check on the first server; one that waits together with the others of its stage."""
+        self._revive()
+        if item not in self._later:
             client = Client(self.server, self.words(item.name))
-            error = call(item.function, client)
-        if error is not None:
-            self._count(error, client)
-            if not isinstance(error, (pytest.skip.Exception, KeyboardInterrupt)):
-                self.failures[item.nodeid] = explain(error, client, read_rule(item).stage)
-            raise error
-        self._deaths = 0
+            return client, call(item.function, client)
+        stage = read_rule(item).stage
+        group = [other for other in self._later if read_rule(other).stage == stage]
+        self._later = [other for other in self._later if other not in group]
+        self._wait_on(self.server, group, self._starting)
+        waiting = self._waiting.pop(item.nodeid)
+        return waiting.client, waiting.join()
 
     def _revive(self) -> None:
-        """Start a server that has died again. Raises GivenUp after too many deaths in a row."""
-        if self._deaths >= MAX_DEATHS:
+        """Start a server again that has died or got stuck. Raises GivenUp after too many."""
+        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
             raise GivenUp(
-                f"not run: the server did not survive, or did not answer, the {MAX_DEATHS} checks"
-                " before this one"
+                "not run: the server did not survive, or did not answer, the"
+                f" {MAX_FAILURES_IN_A_ROW} checks before"
             )
-        if self.server.exit_code is not None or not self.server.listens():
+        dead = self.server.exit_code is not None or (self._doubtful and not self.server.listens())
+        if dead or (self._stuck and not self.server.hard_coded):
+            self._stuck = False
             try:
                 self.server.restart()
             except StartError as error:
-                self._deaths = MAX_DEATHS
+                self._failures_in_a_row = MAX_FAILURES_IN_A_ROW
                 raise GivenUp(f"not run: the server could not be started again ({error})") from None
 
-    def _count(self, error: BaseException, client: Client) -> None:
+    def _count(self, error: BaseException | None) -> None:
         """Count the failures in a row after which the server was gone or stuck."""
-        gone = client.server.exit_code is not None
-        silent = isinstance(error, WireError) and error.kind in ("silent", "refused")
-        self._deaths = self._deaths + 1 if gone or silent else 0
+        self._doubtful = error is not None
+        self._stuck = isinstance(error, WireError) and error.kind == "silent"
+        refused = isinstance(error, WireError) and error.kind == "refused"
+        gone = error is not None and self.server.exit_code is not None
+        in_a_row = gone or refused or self._stuck
+        self._failures_in_a_row = self._failures_in_a_row + 1 if in_a_row else 0
+
+
+def in_background(function: Callable[[], object]) -> Future[object]:
+    """Call `function` in a thread of its own; the future holds what it returns or raises."""
+    future: Future[object] = Future()
+
+    def run() -> None:
+        """Call it, and keep what comes of it."""
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def call(function: Callable[..., None], client: Client) -> BaseException | None:
@@ -230,32 +263,34 @@ def call(function: Callable[..., None], client: Client) -> BaseException | None:
     return None
 
 
+LAST_TURN = 2
+
+
 def _turn(item: pytest.Item) -> int:
     """Return when a check has its turn: plain ones first, then those that wait, then restarts."""
-    return next(
-        (n for n, name in ((1, "waits"), (2, "restarts")) if item.get_closest_marker(name)), 0
-    )
+    marks = ((1, "waits"), (LAST_TURN, "restarts"))
+    return next((turn for turn, name in marks if item.get_closest_marker(name)), 0)
 
 
 class Waiting:
     """A check that runs in a thread of its own."""
 
-    def __init__(self, item: pytest.Function, client: Client) -> None:
-        """Start it."""
+    def __init__(self, item: pytest.Function, client: Client, started: Future[object]) -> None:
+        """Run it as soon as the server has `started`."""
         self.client = client
-        self._error: BaseException | None = None
         self._function = item.function
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
+        self._started = started
+        self._outcome = in_background(self._run)
 
-    def _run(self) -> None:
-        """Run the check and keep what it raises."""
-        self._error = call(self._function, self.client)
+    def _run(self) -> BaseException | None:
+        """Run the check; return what it raises, or why there is no server to run it on."""
+        if error := self._started.exception():
+            return error
+        return call(self._function, self.client)
 
     def join(self) -> BaseException | None:
         """Wait for the end; return what was raised."""
-        self.thread.join()
-        return self._error
+        return self._outcome.result()
 
 
 SUITE = pytest.StashKey[Suite]()

@@ -79,7 +79,7 @@ def test_can_be_restarted_at_once(client: Client, server: Server) -> None:
                 raise
         connection.close()
     try:
-        server.restart()
+        server.restart(same_port=True)
     except StartError as error:
         fail(
             "the server could not be started again on the same port",

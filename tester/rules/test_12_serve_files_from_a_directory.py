@@ -166,6 +166,8 @@ def test_missing_file_is_not_found(client: Client, words: Words, server: Server)
         target[:-1],
         f"{target}{words.word()}",
         target.replace("/files/", f"/files{words.word()}/"),
+        target.replace("/files/", "/files"),
+        target.replace("/files/", f"/files{words.word(1)}"),
     ):
         expect_status(client.ask(path), 404, reason="Not Found")
     client.expect_serving()
