@@ -11,7 +11,7 @@ override ATTEMPT := $(value ATTEMPT)
 export ATTEMPT
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup grade watch notebooks test bench lint picture clean
+.PHONY: help setup grade watch notebooks test bench soak lint picture clean
 .PHONY: $(NUMBERS:%=stage-%) $(NUMBERS:%=serve-%) $(NUMBERS:%=diff-%)
 
 help:
@@ -72,6 +72,10 @@ lint: .venv/ready
 ## bench                measure how long grading takes
 bench: .venv/ready
 	@$(RUN) -m tester.bench
+
+## soak                 grade our own servers 50 times each: the verdict must never vary
+soak: .venv/ready
+	@$(RUN) -m tester.soak
 
 ## picture              draw the README's picture of a failed check anew
 picture: .venv/ready

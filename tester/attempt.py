@@ -292,6 +292,18 @@ class Server:
                 self._known.setdefault(one.pid, one)
         return [one for one in self._known.values() if one.is_running()]
 
+    def memory(self) -> int:
+        """Return how many bytes of memory the attempt and all that it started have for themselves.
+
+        Pages of files are not counted, where the system tells: it can take them back at any time.
+        """
+        process, total = self._process, 0
+        for one in self._tree(process) if process is not None else ():
+            with contextlib.suppress(psutil.Error):
+                info = one.memory_info()
+                total += info.rss - getattr(info, "shared", 0)
+        return total
+
     def _survivors(self) -> list[psutil.Process]:
         """Return every process that bears our mark, even one that has left the family."""
         found = []

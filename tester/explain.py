@@ -137,8 +137,13 @@ def _curl(match: re.Match[str], port: int) -> str | None:
     """Return the curl command for a request that curl can send as it was sent."""
     pairs = [line.partition(": ")[::2] for line in match["fields"].splitlines()]
     names = [name.lower() for name, _ in pairs]
-    if len(set(names)) < len(names) or "host" not in names or "transfer-encoding" in names:
+    if len(set(names)) < len(names) or "host" not in names:
         return None
+    if "transfer-encoding" in names or "expect" in names:
+        return None
+    lengths = [value for name, value in pairs if name.lower() == "content-length"]
+    if lengths != ([str(len(match["body"]))] if match["body"] else []):
+        return None  # curl works the length out by itself.
     words = ["curl -i"]
     words += ["--path-as-is"] if "/." in match["target"] or "//" in match["target"] else []
     words += ["--http1.0"] if match["minor"] == "0" else []

@@ -53,22 +53,38 @@ def open_many(
     try:
         while len(connections) < count:
             connections.append(client.connect())
-            if connections[-1].seconds > FULL_LINE:
-                every = 1
+            seconds = connections[-1].seconds
             if len(connections) % every == 0:
-                ask_beside(client, words, connections)
+                seconds = max(seconds, ask_beside(client, words, connections))
+            if seconds > FULL_LINE:
+                expect_longer_line(every, seconds)
+                every = 1
         yield connections
     finally:
         for connection in connections:
             connection.close()
 
 
-def ask_beside(client: Client, words: Words, waiting: Sequence[Connection]) -> None:
-    """Fail unless another client is served while those who wait are still connected."""
+def expect_longer_line(every: int, seconds: float) -> None:
+    """Fail if a client had to wait so many seconds although there was only one other in line."""
+    if every == 1:
+        fail(
+            f"a client could connect only after {seconds:.1f} s: one other was in line before it",
+            "a connection at once",
+            f"a connection after {seconds:.1f} s",
+            likely="Is the number given to `listen` too small? Give it none: `listener.listen()`.",
+        )
+
+
+def ask_beside(client: Client, words: Words, waiting: Sequence[Connection]) -> float:
+    """Fail unless another client is served while those who wait are still connected.
+
+    Return how many seconds it took to connect.
+    """
     word = words.word(12)
     with client.connect() as asking:
-        asking.send(request_bytes(f"/echo/{word}"))
         began = asking.seconds
+        asking.send(request_bytes(f"/echo/{word}"))
         expect_echo(asking, word)
         waited = asking.seconds - began
         if waited > 0.5 * IDLE_TIMEOUT and not still_open(waiting[0]):
@@ -80,6 +96,7 @@ def ask_beside(client: Client, words: Words, waiting: Sequence[Connection]) -> N
                 connection=asking,
                 likely="Are clients served one after the other, or too few at a time?",
             )
+    return began
 
 
 def still_open(connection: Connection) -> bool:

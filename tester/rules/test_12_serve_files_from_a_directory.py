@@ -1,6 +1,5 @@
 """Stage 12, Serve Files from a Directory: the files of one folder, and nothing outside it."""
 
-import contextlib
 from collections.abc import Iterator
 from typing import BinaryIO
 from urllib.parse import quote
@@ -22,7 +21,7 @@ from tester.facts import (
     request_bytes,
 )
 from tester.response import Malformed, ResponseReader
-from tester.suite import edge, until, waits
+from tester.suite import edge, until
 from tester.wire import BadResponse, Connection
 
 STAGE = 12
@@ -78,23 +77,6 @@ def download(connection: Connection, target: str, file: BinaryIO) -> Iterator[in
         data = connection.receive(doing=f"sending the body: {received} of {LARGE} bytes had come")
         expect(data, f"the connection ended when {received} of {LARGE} bytes had come")
     expect(received == LARGE, f"the body has {received} bytes, not {LARGE}")
-
-
-@contextlib.contextmanager
-def undisturbed(server: Server) -> Iterator[Server]:
-    """Run the attempt once more, for one client alone: what it costs can be measured.
-
-    An attempt with a port of its own can't run twice: then it is the same one.
-    """
-    if server.hard_coded:
-        yield server
-        return
-    options = {
-        "with_directory": server.with_directory,
-        "startup_timeout": server.startup_timeout,
-    }
-    with Server(server.attempt, **options) as own:
-        yield own
 
 
 def test_file_arrives_byte_for_byte(client: Client, words: Words, server: Server) -> None:
@@ -367,7 +349,6 @@ def test_link_that_leads_outside(client: Client, words: Words, server: Server) -
 
 
 @edge
-@waits
 def test_huge_file_needs_little_memory(client: Client, words: Words, server: Server) -> None:
     """A file of 64 MB arrives whole, and costs the server less than 16 MB of memory.
 
@@ -375,23 +356,22 @@ def test_huge_file_needs_little_memory(client: Client, words: Words, server: Ser
     Hint: Do not `read()` all of the file. Read 64 KB, send them, and so on to the end;
         `os.stat(path).st_size` tells Content-Length beforehand.
     """
-    with undisturbed(server) as own:
-        # What the server needs for its first file is no part of the price.
-        Client(own, words).ask(put_file(own, words.word(), words.data(MEGABYTE)))
-        target = put_file(own, words.word(), words.data(MEGABYTE))
-        path = own.public / target.rpartition("/")[2]
-        with path.open("r+b") as file:  # The holes in it need no place on the disk.
-            for place in (LARGE // 2 - 1000, LARGE - MEGABYTE):
-                file.seek(place)
-                file.write(words.data(MEGABYTE))
-        before = most = own.memory()
-        with Connection(own.address, client.record) as connection, path.open("rb") as file:
-            looks = 0
-            for received in download(connection, target, file):
-                if received >= looks * LARGE // 8:
-                    most = max(most, own.memory())
-                    looks += 1
-        path.unlink()
+    # What the server needs for its first file is no part of the price.
+    client.ask(put_file(server, words.word(), words.data(MEGABYTE)))
+    target = put_file(server, words.word(), words.data(MEGABYTE))
+    path = server.public / target.rpartition("/")[2]
+    with path.open("r+b") as file:  # The holes in it need no place on the disk.
+        for place in (LARGE // 2 - 1000, LARGE - MEGABYTE):
+            file.seek(place)
+            file.write(words.data(MEGABYTE))
+    before = most = server.memory()
+    looks = 0
+    with path.open("rb") as file:
+        for received in download(client.connect(), target, file):
+            if received >= looks * LARGE // 8:
+                most = max(most, server.memory())
+                looks += 1
+    path.unlink()
     grown = most - before
     expect(
         grown < MEMORY,
