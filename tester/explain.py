@@ -32,6 +32,7 @@ LIKELY = {
         (15, "Does it answer the second request on a connection as it does the first?"),
         (18, "Does it wait for more after the last chunk (0 CR LF CR LF)?"),
     ),
+    "endless": ((1, "Is there a loop that sends, and that nothing ends?"),),
     "closed": (
         (1, "Did the program fail here? Look at what it printed."),
         (3, "Is the answer sent with `sendall`, whole, before `close`?"),
@@ -46,6 +47,7 @@ LIKELY = {
 SENTENCES = {
     "refused": "the connection was refused: nobody listens on port {port} any more",
     "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
+    "endless": "the server went on sending, {seconds:.1f} s long, instead of {doing}",
     "closed": "the server closed the connection before it was done {doing}",
     "reset": "the server reset the connection (its end was a crash, no goodbye) while {doing}",
 }

@@ -191,8 +191,7 @@ class Client:
         connection = self.connect()
         try:
             connection.send(request_bytes("/"))
-            while connection.receive(doing="serving the next client"):
-                pass
+            connection.read_end(ANSWER_TIMEOUT, "serving the next client")
         except WireError as error:
             if error.kind != "reset":
                 raise
@@ -211,6 +210,18 @@ def naming(doing: str) -> Iterator[None]:
         if error.doing.startswith("sending the body"):
             raise
         raise WireError(error.kind, error.connection, doing) from None
+
+
+@contextmanager
+def about(what: str, connection: Connection | None = None) -> Iterator[None]:
+    """Let all that fails say what it is about: "request 2 of 3: the status is …"."""
+    try:
+        with naming(f"answering {what}"):
+            yield
+    except CheckFailed as error:
+        error.message = f"{what}: {error.message}"
+        error.connection = error.connection or connection
+        raise
 
 
 def ask_on(
@@ -232,9 +243,21 @@ def ask_on(
     sent = [m for m in connection.record.messages if m.direction == "sent"]
     number = 1 + sum(message.connection == connection.number for message in sent)
     options = {"connection": None} | options
-    with naming(f"answering request {number} on this connection"):
-        connection.send(request_bytes(target, method, tuple(fields), body, **options))
-        return connection.read_response(method)
+    try:
+        with naming(f"answering request {number} on this connection"):
+            connection.send(request_bytes(target, method, tuple(fields), body, **options))
+            return connection.read_response(method)
+    except BadResponse as error:
+        line = error.cause.line
+        if number == 1 or line.startswith(b"HTTP/"):
+            raise
+        raise CheckFailed(
+            f"between answers {number - 1} and {number} came bytes that belong to neither",
+            f"answer {number} directly behind the last byte of answer {number - 1}",
+            _show(line[:80]),
+            Pointer(line[:80], 0),
+            connection,
+        ) from None
 
 
 def fail(message: str, expected: str = "", got: str = "", **more: Any) -> None:
@@ -361,6 +384,28 @@ def expect_length_field(response: Response) -> None:
 def expect_end(connection: Connection, seconds: float = END_TIMEOUT) -> None:
     """Fail unless the server closes the connection now, in good order, without another byte."""
     expect_nothing_left(connection.read_end(seconds), connection)
+
+
+def expect_no_more_answers(connection: Connection, why: str) -> None:
+    """Fail if another answer comes, or the connection stays open. A reset is an end too.
+
+    `why` ends the sentence "the server went on answering, although …".
+    """
+    try:
+        rest = connection.read_end()
+    except WireError as error:
+        if error.kind != "reset":
+            raise
+        return
+    if rest.startswith(b"HTTP/"):
+        raise CheckFailed(
+            f"the server went on answering, although {why}",
+            "the end of the connection",
+            _show(rest[:60]),
+            Pointer(rest[:60], 0),
+            connection,
+        )
+    expect_nothing_left(rest, connection)
 
 
 def repeat_if_slow(scene: Callable[[], None], patience: float = 0.7 * IDLE_TIMEOUT) -> None:

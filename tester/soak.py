@@ -1,6 +1,6 @@
-"""Grades our own servers again and again, several at a time: `make soak`. The verdict must not vary.
+"""Grades our own servers again and again, several at a time: `make soak`. No verdict may vary.
 
-`python -m tester.soak [RUNS [PARALLEL [STAGE ...]]]`; otherwise 50 runs, four at a time, all stages.
+`python -m tester.soak [RUNS [PARALLEL [STAGE ...]]]`; if not told, 50 runs, four at a time.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ class Suite:
     def _count(self, error: BaseException | None) -> None:
         """Count the failures in a row after which the server was gone or stuck."""
         self._doubtful = error is not None
-        self._stuck = isinstance(error, WireError) and error.kind == "silent"
+        self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
         refused = isinstance(error, WireError) and error.kind == "refused"
         gone = error is not None and self.server.exit_code is not None
         in_a_row = gone or refused or self._stuck

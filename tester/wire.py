@@ -17,6 +17,8 @@ ANSWER_TIMEOUT = 5.0  # Seconds until an answer must have come; long, so that lo
 END_TIMEOUT = 2.0  # Seconds until a connection must end that has nothing more to say.
 CONNECT_TIMEOUT = 5.0  # Seconds.
 PIECE = 256 * 1024  # Bytes that one recv brings at most.
+MOST = 256 * 1024 * 1024  # Bytes of one connection: a server that sends more will not end any more.
+LIFETIME = 25.0  # Seconds of one connection, for the same reason: a drip is endless too.
 KEPT = 64 * 1024  # Bytes of one message that are kept in the record; of more, head and end.
 
 
@@ -24,7 +26,7 @@ class WireError(Exception):
     """The conversation did not go on as it must; `kind` names how."""
 
     def __init__(self, kind: str, connection: Connection, doing: str) -> None:
-        """Say what happened: `kind` is refused, silent, closed or reset; `doing` what for."""
+        """Say what happened, and what for: `kind` is refused, silent, endless, closed or reset."""
         super().__init__(f"{kind} while {doing}")
         self.kind = kind
         self.connection = connection
@@ -74,6 +76,7 @@ class Connection:
         self.arrivals: list[tuple[float, bytes]] = []
         """What came, and when: seconds since the connection was opened."""
         self._extra = b""
+        self._received = 0
         self._opened = time.monotonic()
         try:
             self.socket = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
@@ -117,6 +120,9 @@ class Connection:
         if self._extra:
             data, self._extra = self._extra, b""
             return data
+        if self._received > MOST or self.seconds > LIFETIME:
+            self._end("the server went on sending, so we hung up")
+            raise WireError("endless", self, doing)
         self.socket.settimeout(max(seconds, 0.001))
         try:
             data = self.socket.recv(PIECE)
@@ -129,6 +135,7 @@ class Connection:
             self._end("the server reset the connection")
             raise WireError("reset", self, doing) from None
         if data:
+            self._received += len(data)
             self.record.add("received", data, self.seconds, self.number)
             self.arrivals.append((self.seconds, data))
         else:
@@ -145,7 +152,7 @@ class Connection:
         deadline = time.monotonic() + seconds
         reader = ResponseReader(method)
         while not reader.complete:
-            data = self.receive(deadline - time.monotonic())
+            data = self.receive(self._time_left(deadline, "ending its answer"))
             try:
                 if data:
                     reader.feed(data)
@@ -158,13 +165,21 @@ class Connection:
         self._extra = reader.extra + self._extra
         return reader.response
 
-    def read_end(self, seconds: float = END_TIMEOUT) -> bytes:
+    def read_end(self, seconds: float = END_TIMEOUT, doing: str = "hanging up") -> bytes:
         """Return all that still comes until the server closes. Raises WireError if it does not."""
         deadline = time.monotonic() + seconds
         rest = b""
-        while data := self.receive(deadline - time.monotonic(), "hanging up"):
+        while data := self.receive(self._time_left(deadline, doing), doing):
             rest += data
         return rest
+
+    def _time_left(self, deadline: float, doing: str) -> float:
+        """Return the seconds until `deadline`. Raises WireError if it has passed amid bytes."""
+        left = deadline - time.monotonic()
+        if left <= 0 and self._received:
+            self._end("the server went on sending, so we hung up")
+            raise WireError("endless", self, doing)
+        return left
 
     def has_pending(self) -> bool:
         """Return whether bytes are here that nobody has read."""

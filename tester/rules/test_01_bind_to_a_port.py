@@ -72,8 +72,7 @@ def test_can_be_restarted_at_once(client: Client, server: Server) -> None:
         connection = client.connect()
         try:
             connection.send(request_bytes("/"))
-            while connection.receive():
-                pass
+            connection.read_end()
         except WireError as error:
             if error.kind != "reset":
                 raise

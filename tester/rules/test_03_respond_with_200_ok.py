@@ -3,6 +3,7 @@
 from tester.facts import CheckFailed, Client, Words, expect, expect_status, request_bytes
 from tester.results import Pointer
 from tester.suite import until, waits
+from tester.wire import ANSWER_TIMEOUT
 
 STAGE = 3
 
@@ -78,5 +79,4 @@ def test_connection_ends_after_the_answer(client: Client, words: Words) -> None:
     connection = client.connect()
     fields = [("User-Agent", words.word()), ("Accept", "*/*")]
     connection.send(request_bytes("/", fields=fields, connection=None))
-    while connection.receive(doing="closing the connection after its answer"):
-        pass
+    connection.read_end(ANSWER_TIMEOUT, "closing the connection after its answer")

@@ -11,6 +11,7 @@ from tester.facts import (
     expect_body,
     expect_status,
     fail,
+    naming,
     repeat_if_slow,
     request_bytes,
 )
@@ -61,7 +62,8 @@ def expect_answers(
     wanted = " or ".join(map(str, statuses))
     for what, head in requests:
         try:
-            response = client.ask_raw(head.encode("latin-1"))
+            with naming(f"answering {what}"):
+                response = client.ask_raw(head.encode("latin-1"))
         except WireError as error:
             if error.kind != "silent":
                 raise
@@ -549,7 +551,8 @@ def expect_refused_early(client: Client, requests: Iterable[tuple[str, str]], st
             except WireError:
                 pass  # It has heard enough and hung up: the answer should be here all the same.
             try:
-                response = connection.read_response()
+                with naming(f"answering {what}"):
+                    response = connection.read_response()
             except WireError as error:
                 if error.kind != "silent":
                     raise

@@ -89,10 +89,9 @@ def ask_beside(client: Client, words: Words, waiting: Sequence[Connection]) -> f
         waited = asking.seconds - began
         if waited > 0.5 * IDLE_TIMEOUT and not still_open(waiting[0]):
             fail(
-                f"with {len(waiting)} other connections open, a client was only served when the"
-                " server had hung up on the first of them",
-                "an answer while the others are open",
-                f"an answer after {waited:.1f} s, when the first one had been cut off",
+                "a client was served only when the server had hung up on a silent one before it",
+                "an answer while silent clients are still connected",
+                f"an answer after {waited:.1f} s; {len(waiting)} silent so far",
                 connection=asking,
                 likely="Are clients served one after the other, or too few at a time?",
             )

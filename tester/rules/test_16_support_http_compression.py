@@ -16,6 +16,7 @@ from tester.facts import (
     expect_field,
     expect_status,
     fail,
+    put_file,
 )
 from tester.response import Response
 from tester.suite import edge
@@ -238,9 +239,8 @@ def make_file(
     words: Words, server: Server, extension: str, data: bytes | None = None
 ) -> tuple[str, bytes]:
     """Store a file; return its target and its bytes."""
-    name, data = f"{words.word()}.{extension}", words.text(3 * LONG) if data is None else data
-    (server.public / name).write_bytes(data)
-    return f"/files/{name}", data
+    data = words.text(3 * LONG) if data is None else data
+    return put_file(server, f"{words.word()}.{extension}", data), data
 
 
 def ask(client: Client, target: str, accepted: str | None, method: str = "GET") -> Response:

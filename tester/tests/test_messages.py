@@ -65,11 +65,21 @@ def test_reset(write_attempt: WriteAttempt) -> None:
     assert "reset" in failure["message"]
 
 
-def test_six_messages_differ() -> None:
+@pytest.mark.parametrize("pause", [0, 0.2])
+def test_endless(write_attempt: WriteAttempt, pause: float) -> None:
+    """A server that sends for ever, fast or slowly, holds the tester up for seconds only."""
+    loop = f"while True: connection.sendall(b'x: y\\r\\n'); time.sleep({pause})"
+    path = write_attempt(ANSWER.replace("\\r\\n\\r\\n", "\\r\\n") + loop, loop=True)
+    result = grade(path, stage=3)
+    assert not result["passed"]
+    assert result["seconds"] < 60
+
+
+def test_the_messages_differ() -> None:
     """And so do the sentences that they are made from."""
     from tester.explain import LIKELY, SENTENCES
 
-    assert len(set(SENTENCES.values())) == len(SENTENCES) == 4  # Two more: never listened, exited.
+    assert len(set(SENTENCES.values())) == len(SENTENCES) == 5  # Two more: never listened, exited.
     causes = [words for stages in LIKELY.values() for _, words in stages]
     assert len(set(causes)) == len(causes)
 
