@@ -26,7 +26,10 @@ import psutil
 
 IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
 STARTUP_TIMEOUT = 10.0  # Seconds until an attempt must listen.
+PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
 GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the end (SIGKILL).
+EXIT_PAUSE = 0.05  # Seconds until a dying program has closed its sockets, and
+EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
 MARKER = "HTTP_TESTER_RUN"  # In the environment of all that we start: finds what ran away.
@@ -127,6 +130,7 @@ class Output:
         self._descriptor: int = stream.fileno()  # type: ignore[attr-defined]
         self._stream = stream
         self._data = b""
+        self._ended = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -139,6 +143,7 @@ class Output:
                     self._data = (self._data + data)[-KEPT_OUTPUT:]
                     self._changed.notify_all()
         with self._changed:
+            self._ended = True
             self._changed.notify_all()
 
     @property
@@ -153,7 +158,8 @@ class Output:
     def wait_for(self, words: str, seconds: float) -> bool:
         """Wait at most `seconds` until `words` have been printed; return whether they were."""
         with self._changed:
-            return self._changed.wait_for(lambda: words in self.text, seconds)
+            self._changed.wait_for(lambda: words in self.text or self._ended, seconds)
+        return words in self.text
 
     def pause(self, seconds: float) -> None:
         """Wait until something is printed, at most `seconds`."""
@@ -196,6 +202,8 @@ class Server:
         self.address: Address | None = None
         self.output: Output | None = None
         self.starts = 0
+        self.patience = PATIENCE
+        """Seconds to wait for an answer; fewer, once the attempt has been silent for so long."""
         self.keeps_open = False
         """Whether a connection stayed open that had to end: the next one is not waited for."""
         self._marker = uuid.uuid4().hex
@@ -322,6 +330,14 @@ class Server:
         found = [address for one in processes for address in _listening_sockets(one)]
         found.sort(key=lambda address: (address.port != self.requested_port, address.port))
         return found[0] if found else None
+
+    def wait_for_exit(self) -> int | None:
+        """Return the exit code, also of an attempt that is just about to exit; else None."""
+        self.output.pause(EXIT_PAUSE)
+        deadline = time.monotonic() + EXIT_TIMEOUT
+        while self.exit_code is None and not self.listens() and time.monotonic() < deadline:
+            self.output.pause(POLL)
+        return self.exit_code
 
     def listens(self) -> bool:
         """Return whether the attempt still listens."""

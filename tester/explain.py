@@ -101,9 +101,9 @@ def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, object]:
 
 def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, object]:
     """Say how the conversation broke off, and why that is likely."""
-    server.output.pause(0.05)  # A crash may just be printing its last words.
-    code = server.exit_code
-    if code is not None and error.kind in ("refused", "closed", "reset"):
+    broken = error.kind in ("refused", "closed", "reset")
+    code = server.wait_for_exit() if broken else None
+    if code is not None:
         server.output.finish()
         lines = server.output.tail(1)
         return {

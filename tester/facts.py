@@ -18,7 +18,6 @@ from tester.attempt import IDLE_TIMEOUT, Server
 from tester.response import Response
 from tester.results import Pointer
 from tester.wire import (
-    ANSWER_TIMEOUT,
     END_TIMEOUT,
     BadResponse,
     Connection,
@@ -125,7 +124,7 @@ class Client:
 
     def connect(self) -> Connection:
         """Open a connection; it is closed when the check is over. Raises WireError."""
-        connection = Connection(self.server.address, self.record)
+        connection = Connection(self.server.address, self.record, self.server.patience)
         self._connections.append(connection)
         return connection
 
@@ -151,7 +150,7 @@ class Client:
         return self.ask_raw(request_bytes(target, method, tuple(fields), body, **options), method)
 
     def ask_raw(
-        self, data: bytes, method: str = "GET", *, seconds: float = ANSWER_TIMEOUT
+        self, data: bytes, method: str = "GET", *, seconds: float | None = None
     ) -> Response:
         """Send `data` as it is on a connection of its own and return the answer."""
         connection = self.connect()
@@ -191,7 +190,7 @@ class Client:
         connection = self.connect()
         try:
             connection.send(request_bytes("/"))
-            connection.read_end(ANSWER_TIMEOUT, "serving the next client")
+            connection.read_end(connection.patience, "serving the next client")
         except WireError as error:
             if error.kind != "reset":
                 raise

@@ -24,7 +24,8 @@ from tester.wire import WireError
 
 LAST_STAGE = 18
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
-MAX_FAILURES_IN_A_ROW = 3  # Checks that kill or silence the server: after so many we give up.
+LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
+MAX_FAILURES_IN_A_ROW = {"dead": 6, "stuck": 3}  # Checks that end so: after so many we give up.
 
 edge = pytest.mark.edge
 """Marks an edge case: counted apart, never needed to pass."""
@@ -115,7 +116,7 @@ class Suite:
         self._spares: list[Server] = []
         self._waiting: dict[str, Waiting] = {}
         self._later: list[pytest.Item] = []
-        self._failures_in_a_row = 0
+        self._failures_in_a_row = {"dead": 0, "stuck": 0}
         self._doubtful = False
         self._stuck = False
         self._starting: Future[object] | None = None
@@ -207,28 +208,29 @@ class Suite:
 
     def _revive(self) -> None:
         """Start a server again that has died or got stuck. Raises GivenUp after too many."""
-        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            raise GivenUp(
-                "not run: the server did not survive, or did not answer, the"
-                f" {MAX_FAILURES_IN_A_ROW} checks before"
-            )
+        for state, words in (("dead", "did not survive"), ("stuck", "did not answer")):
+            if self._failures_in_a_row[state] >= MAX_FAILURES_IN_A_ROW[state]:
+                count = MAX_FAILURES_IN_A_ROW[state]
+                raise GivenUp(f"not run: the server {words} the {count} checks before")
         dead = self.server.exit_code is not None or (self._doubtful and not self.server.listens())
         if dead or (self._stuck and not self.server.hard_coded):
             self._stuck = False
             try:
                 self.server.restart()
             except StartError as error:
-                self._failures_in_a_row = MAX_FAILURES_IN_A_ROW
+                self._failures_in_a_row["dead"] = MAX_FAILURES_IN_A_ROW["dead"]
                 raise GivenUp(f"not run: the server could not be started again ({error})") from None
 
     def _count(self, error: BaseException | None) -> None:
         """Count the failures in a row after which the server was gone or stuck."""
         self._doubtful = error is not None
         self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
+        if self._stuck:  # It had all the time it needs: from now on we lose less of it.
+            self.server.patience = LESS_PATIENCE
         refused = isinstance(error, WireError) and error.kind == "refused"
         gone = error is not None and self.server.exit_code is not None
-        in_a_row = gone or refused or self._stuck
-        self._failures_in_a_row = self._failures_in_a_row + 1 if in_a_row else 0
+        for state, now in (("dead", gone or refused), ("stuck", self._stuck)):
+            self._failures_in_a_row[state] = self._failures_in_a_row[state] + 1 if now else 0
 
 
 def in_background(function: Callable[[], object]) -> Future[object]:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tester.attempt import Address
+from tester.attempt import PATIENCE, Address
 from tester.response import Malformed, Response, ResponseReader
 from tester.results import Message
 
-ANSWER_TIMEOUT = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
+ANSWER_TIMEOUT = PATIENCE
 END_TIMEOUT = 2.0  # Seconds until a connection must end that has nothing more to say.
 CONNECT_TIMEOUT = 5.0  # Seconds.
 PIECE = 256 * 1024  # Bytes that one recv brings at most.
@@ -66,9 +66,18 @@ class Record:
 class Connection:
     """A TCP connection to the attempt."""
 
-    def __init__(self, address: Address, record: Record | None = None) -> None:
-        """Connect. Raises WireError where nobody listens."""
+    def __init__(
+        self,
+        address: Address,
+        record: Record | None = None,
+        patience: float = ANSWER_TIMEOUT,
+    ) -> None:
+        """Connect. `patience` is how many seconds to wait for an answer, unless told otherwise.
+
+        Raises WireError where nobody listens.
+        """
         self.address = address
+        self.patience = patience
         self.record = record if record is not None else Record()
         self.record.connections += 1
         self.number = self.record.connections
@@ -99,7 +108,7 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Send all of `data`. Raises WireError if the server has hung up."""
         self.record.add("sent", data, self.seconds, self.number)
-        self.socket.settimeout(ANSWER_TIMEOUT)
+        self.socket.settimeout(self.patience)
         try:
             self.socket.sendall(data)
         except TimeoutError:
@@ -115,8 +124,9 @@ class Connection:
                 time.sleep(pause)  # Not a wait for anything: the gap is what is being tested.
             self.send(piece)
 
-    def receive(self, seconds: float = ANSWER_TIMEOUT, doing: str = "answering") -> bytes:
+    def receive(self, seconds: float | None = None, doing: str = "answering") -> bytes:
         """Return the next bytes, b"" at the end. Raises WireError after `seconds` or at a reset."""
+        seconds = self.patience if seconds is None else seconds
         if self._extra:
             data, self._extra = self._extra, b""
             return data
@@ -143,13 +153,13 @@ class Connection:
         return data
 
     def read_response(
-        self, method: str = "GET", seconds: float = ANSWER_TIMEOUT, *, interim: bool = False
+        self, method: str = "GET", seconds: float | None = None, *, interim: bool = False
     ) -> Response:
         """Read one response within `seconds`; keep what comes after it for the next call.
 
         Interim responses (1xx) are skipped unless `interim`. Raises WireError and BadResponse.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + (self.patience if seconds is None else seconds)
         reader = ResponseReader(method)
         while not reader.complete:
             data = self.receive(self._time_left(deadline, "ending its answer"))

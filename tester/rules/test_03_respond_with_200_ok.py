@@ -3,7 +3,6 @@
 from tester.facts import CheckFailed, Client, Words, expect, expect_status, request_bytes
 from tester.results import Pointer
 from tester.suite import until, waits
-from tester.wire import ANSWER_TIMEOUT
 
 STAGE = 3
 
@@ -79,4 +78,4 @@ def test_connection_ends_after_the_answer(client: Client, words: Words) -> None:
     connection = client.connect()
     fields = [("User-Agent", words.word()), ("Accept", "*/*")]
     connection.send(request_bytes("/", fields=fields, connection=None))
-    connection.read_end(ANSWER_TIMEOUT, "closing the connection after its answer")
+    connection.read_end(connection.patience, "closing the connection after its answer")

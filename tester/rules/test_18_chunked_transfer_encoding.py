@@ -392,10 +392,10 @@ def test_many_chunks_are_too_large(client: Client, words: Words, server: Server)
     first, second = 15 * MEGABYTE, 99 * MEGABYTE  # Each is below 100 MB, however that is counted.
     connection, name = client.connect(), f"{words.word()}.bin"
     piece, patience = bytes(MEGABYTE), 0.5
+    connection.send(request_bytes(f"/files/{name}", "POST", CHUNKED, b"%x\r\n" % first))
+    for _ in range(first // MEGABYTE):
+        connection.send(piece)
     try:
-        connection.send(request_bytes(f"/files/{name}", "POST", CHUNKED, b"%x\r\n" % first))
-        for _ in range(first // MEGABYTE):
-            connection.send(piece)
         connection.send(b"\r\n%x\r\n" % second)
         for _ in range(second // MEGABYTE):  # It may count what comes, not what is announced.
             if select.select([connection.socket], [], [], patience)[0]:
@@ -466,7 +466,7 @@ def test_stores_nothing_without_the_last_chunk(
 
 @edge
 @waits
-def test_head_of_a_stream_has_no_body(client: Client, words: Words) -> None:
+def test_head_of_a_stream_has_no_body(client: Client) -> None:
     """HEAD for `/stream` brings the head of the answer and no chunk, not even the last.
 
     Why: An answer to HEAD ends with its head, whatever its fields say (RFC 9112 section 6.3).
@@ -483,9 +483,6 @@ def test_head_of_a_stream_has_no_body(client: Client, words: Words) -> None:
             f"{rest[:60]!r}",
             connection=connection,
         )
-    connection, word = client.connect(), words.word()
-    ask_on(connection, "/stream", "HEAD")
-    expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
 
 
 @edge

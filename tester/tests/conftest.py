@@ -23,7 +23,10 @@ listener.bind(("127.0.0.1", int(os.environ["PORT"])))
 listener.listen()
 while True:
     connection, _ = listener.accept()
+    try:
 {body}
+    except OSError:
+        connection.close()
 """
 
 WriteAttempt = Callable[..., Path]
@@ -37,7 +40,7 @@ def write_attempt(tmp_path: Path) -> WriteAttempt:
         """Write the file, make it executable unless it is Python, and return its path."""
         source = textwrap.dedent(source)
         if loop:
-            source = LOOP.format(body=textwrap.indent(source, "    "))
+            source = LOOP.format(body=textwrap.indent(source, " " * 8))
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source, encoding="utf-8")
