@@ -28,6 +28,8 @@ setup: .venv/ready
 	@echo "Making .venv: this happens once, and may take a minute." >&2
 	@"$(PYTHON)" -m venv --clear .venv
 	@$(RUN) -m pip install -qq --requirement requirements.txt
+	@$(RUN) -c 'import os, pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), \
+	  "tester.pth").write_text(os.getcwd() + "\n")'  # `python -m tester` works from any folder.
 	@touch $@
 
 ## stage-07             grade stage 7's own server, or yours: make stage-07 ATTEMPT=my_server.py

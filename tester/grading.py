@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +18,7 @@ from typing import Any
 import pytest
 
 from tester.attempt import STARTUP_TIMEOUT, StartError
-from tester.ladder import STAGES, get_stage
+from tester.ladder import ROOT, STAGES, get_stage
 from tester.results import CheckResult, LadderResult, StageResult
 from tester.suite import FIRST_WITH_FILES, LAST_STAGE, SUITE, GivenUp, Rule, Suite, read_rule
 
@@ -50,6 +55,7 @@ class Collector:
     """A pytest plugin that gives the suite to a run and keeps the outcome of every check."""
 
     suite: Suite
+    started: Callable[[Suite], None]
     rules: dict[str, Rule] = field(default_factory=dict)
     results: dict[str, CheckResult] = field(default_factory=dict)
     error: StartError | None = None
@@ -74,6 +80,7 @@ class Collector:
         except StartError as error:
             self.error = error
             return True
+        self.started(self.suite)
         return None
 
     @pytest.hookimpl(wrapper=True)
@@ -110,10 +117,15 @@ def _result(item: pytest.Item, rule: Rule, outcome: Any, **more: Any) -> CheckRe
     )
 
 
-def _run(grading: Grading, stages: range) -> Collector:
-    """Run every check that is in force at any of `stages`, once. Raises UsageError."""
+def _run(
+    grading: Grading, stages: range, started: Callable[[Suite], None] = lambda suite: None
+) -> Collector:
+    """Run every check that is in force at any of `stages`, once. Raises UsageError.
+
+    `started` is called when the attempt listens.
+    """
     suite = Suite(grading.path, grading.command, stages, grading.seed, grading.startup_timeout)
-    collector = Collector(suite)
+    collector = Collector(suite, started)
     files = [str(stage.rules) for stage in STAGES if stage.number <= stages[-1]]
     try:
         suite.start_early()
@@ -143,6 +155,13 @@ def _own_pytest() -> Iterator[None]:
             del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
         else:
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = before
+
+
+def _verdicts(
+    grading: Grading, collector: Collector, stages: range, seconds: float
+) -> list[StageResult]:
+    """Return the verdicts on `stages` from a run that held their checks."""
+    return [_stage_result(grading, collector, stage, seconds) for stage in stages]
 
 
 def _stage_result(
@@ -175,14 +194,72 @@ def grade_stage(grading: Grading, stage: int) -> StageResult:
 
 
 def grade_ladder(grading: Grading) -> LadderResult:
-    """Grade all stages; each check runs once for each way of starting. Raises UsageError."""
+    """Grade all stages; each check runs once for each way of starting. Raises UsageError.
+
+    An attempt that takes the port it is given runs in both ways at once, one of them in a second
+    process: most of the time is spent waiting.
+    """
     began = time.monotonic()
-    results: list[StageResult] = []
-    for stages in (range(1, FIRST_WITH_FILES), range(FIRST_WITH_FILES, LAST_STAGE + 1)):
-        run_began = time.monotonic()
-        collector = _run(grading, stages)
-        seconds = time.monotonic() - run_began
-        results += [_stage_result(grading, collector, stage, seconds) for stage in stages]
-    return LadderResult(
-        grading.label, grading.seed, round(time.monotonic() - began, 3), tuple(results)
-    )
+    plain = range(1, FIRST_WITH_FILES)
+    helper = Helper(grading, range(FIRST_WITH_FILES, LAST_STAGE + 1))
+    try:
+        collector = _run(grading, plain, started=helper.start)
+        results = _verdicts(grading, collector, plain, time.monotonic() - began)
+        results += helper.results()
+    finally:
+        helper.stop()
+    seconds = round(time.monotonic() - began, 3)
+    return LadderResult(grading.label, grading.seed, seconds, tuple(results))
+
+
+def grade_stages(grading: Grading, stages: range) -> list[StageResult]:
+    """Grade several stages that are started in the same way. Raises UsageError."""
+    began = time.monotonic()
+    collector = _run(grading, stages)
+    return _verdicts(grading, collector, stages, time.monotonic() - began)
+
+
+class Helper:
+    """Grades stages in a process of its own, beside us."""
+
+    CODE = "import sys; sys.path.insert(0, sys.argv[1]); from tester import grading; grading.be_helper()"
+
+    def __init__(self, grading: Grading, stages: range) -> None:
+        """Prepare to grade `stages`."""
+        self._work = (grading, stages)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, suite: Suite) -> None:
+        """Begin, unless the attempt of `suite` has a port of its own and can't run twice."""
+        if suite.server.hard_coded:
+            return
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self.CODE, str(ROOT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        pickle.dump(self._work, self._process.stdin)
+        self._process.stdin.close()
+
+    def results(self) -> list[StageResult]:
+        """Wait for the verdicts; grade here and now where the helper did not."""
+        if self._process is None:
+            return grade_stages(*self._work)
+        data = self._process.stdout.read()
+        self._process.wait()
+        return pickle.loads(data) if data else grade_stages(*self._work)
+
+    def stop(self) -> None:
+        """Leave nothing running: what has not ended is interrupted, and cleans up."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
+
+
+def be_helper() -> None:
+    """Be the helper: grade what standard input says, and write the verdicts to standard output."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        grading, stages = pickle.load(sys.stdin.buffer)
+        results = grade_stages(grading, stages)
+        pickle.dump(results, sys.stdout.buffer)
