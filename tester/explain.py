@@ -6,7 +6,7 @@ import re
 
 from tester.attempt import Server
 from tester.facts import CheckFailed, Client
-from tester.results import Failure, Pointer
+from tester.results import Failure, Message, Pointer
 from tester.wire import BadResponse, WireError
 
 DEFAULT_PORT = 4221  # Where the learner's own server listens when it is started by hand.
@@ -44,6 +44,9 @@ LIKELY = {
         (14, "Was the socket closed before the whole body was read?"),
     ),
 }
+MOST_CONNECTIONS = 3  # Of a check with more, only the one that failed is shown.
+LONGEST_COMMAND = 1500  # Bytes that a command to paste may send.
+BODY_STAGE = 7  # Where bodies get a length.
 SENTENCES = {
     "refused": "the connection was refused: nobody listens on port {port} any more",
     "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
@@ -66,7 +69,7 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
     number = connection.number if connection else client.record.connections
     return Failure(
         **failure,
-        exchange=tuple(client.record.messages),
+        exchange=_choose_messages(client, number),
         ending=client.record.endings.get(number, ""),
         command=by_hand(
             b"".join(
@@ -78,6 +81,14 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
         ),
         output=server.output.tail() if server.output else "",
     )
+
+
+def _choose_messages(client: Client, number: int) -> tuple[Message, ...]:
+    """Return what went over the wire: all of it, or of many connections the one that failed."""
+    messages = client.record.messages
+    if len({message.connection for message in messages}) > MOST_CONNECTIONS:
+        messages = [message for message in messages if message.connection == number]
+    return tuple(messages)
 
 
 def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, object]:
@@ -112,6 +123,8 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
             "got": lines or "nothing was printed before the end",
             "likely": "Is an error not caught? One client's trouble must not end the service.",
         }
+    if error.doing.startswith("sending the body"):
+        stage = min(stage, BODY_STAGE)  # That it ends too early is a matter of its length.
     likely = [words for first, words in LIKELY[error.kind] if first <= stage][-1]
     sentence = SENTENCES[error.kind].format(
         port=server.address.port, seconds=error.connection.seconds, doing=error.doing
@@ -122,12 +135,16 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
 def by_hand(sent: bytes, port: int = DEFAULT_PORT) -> str:
     """Return a shell command that sends the same bytes: curl, or printf and nc where it can't.
 
+    What is too long to be pasted has no command: the answer is empty.
+
     >>> by_hand(b"GET /a HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
     "curl -i 'http://localhost:4221/a'"
     """
     if not sent:
         return f"nc localhost {port}"
-    match = REQUEST.fullmatch(sent.decode("latin-1")) if len(sent) < 2000 else None
+    if len(sent) > LONGEST_COMMAND:
+        return ""
+    match = REQUEST.fullmatch(sent.decode("latin-1"))
     if match:
         command = _curl(match, port)
         if command:
@@ -166,10 +183,10 @@ def quote(text: str) -> str:
 
 
 def _printf_format(data: bytes) -> str:
-    """Write `data` as a quoted format for printf; what is long is cut, and says so."""
+    """Write `data` as a quoted format for printf."""
     escapes = {b"\r": "\\r", b"\n": "\\n", b"%": "%%", b"\\": "\\\\", b"'": "'\\''"}
     text = ""
-    for index in range(min(len(data), 1500)):
+    for index in range(len(data)):
         byte = data[index : index + 1]
         text += escapes.get(byte) or (byte.decode() if b" " <= byte <= b"~" else f"\\{byte[0]:03o}")
     return f"'{text}'"

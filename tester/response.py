@@ -194,7 +194,7 @@ class ResponseReader:
 
     def _read_chunk_line(self) -> bool:
         """Read a chunk's size."""
-        line = self._take_line("line with a chunk's size")
+        line = self._take_line("chunk framing")
         if line is None:
             if self._buffer and not re.match(rb"[0-9A-Fa-f]", self._buffer):
                 _fail_chunk_line(bytes(self._buffer[:40]))

@@ -90,7 +90,7 @@ class Reader:
         deadline = time.monotonic() + settings.idle_timeout  # For all of it, however it drips.
         searched = 0
         while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
-            error = too_long if b"\n" in self.buffer else "414 URI Too Long"
+            error = too_long if b"\n" in self.buffer[:MAX_HEAD] else "414 URI Too Long"
             require(len(self.buffer) < MAX_HEAD, error)
             searched = max(0, len(self.buffer) - 3)  # The ending may have come in part.
             self.buffer += receive(self.connection, deadline - time.monotonic())
