@@ -222,7 +222,10 @@ def grade_stages(grading: Grading, stages: range) -> list[StageResult]:
 class Helper:
     """Grades stages in a process of its own, beside us."""
 
-    CODE = "import sys; sys.path.insert(0, sys.argv[1]); from tester import grading; grading.be_helper()"
+    CODE = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        " from tester.grading import be_helper; be_helper()"
+    )
 
     def __init__(self, grading: Grading, stages: range) -> None:
         """Prepare to grade `stages`."""
