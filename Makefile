@@ -63,7 +63,7 @@ notebooks: .venv/ready
 
 ## test                 run the project's own tests, and lint
 test: .venv/ready
-	@$(RUN) -m pytest tester/tests -q -n 2
+	@$(RUN) -m pytest tester/tests -q -n 4
 	@$(MAKE) --no-print-directory lint
 
 ## lint                 check style and format
