@@ -21,7 +21,7 @@ STAGE = 7
 SEED = 2718
 WIDTH = 84
 # A mistake that many make: letters are counted instead of bytes.
-RIGHT, WRONG = "str(len(response.body))", "str(len(response.body.decode()))"
+RIGHT, WRONG = "str(len(response.body))", "str(len(response.body.decode(errors='replace')))"
 
 
 def grade_mistake() -> StageResult:
