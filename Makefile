@@ -12,7 +12,7 @@ export ATTEMPT
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup grade watch notebooks test bench soak lint picture clean
-.PHONY: $(NUMBERS:%=stage-%) $(NUMBERS:%=serve-%) $(NUMBERS:%=diff-%)
+.PHONY: $(NUMBERS:%=stage-%) $(NUMBERS:%=serve-%) $(NUMBERS:%=diff-%) $(NUMBERS:%=show-%)
 
 help:
 	@echo "make ..."
@@ -44,7 +44,11 @@ $(NUMBERS:%=serve-%): serve-%: .venv/ready
 $(NUMBERS:%=diff-%): diff-%: .venv/ready
 	@$(RUN) -m tester diff $*
 
-stage-% serve-% diff-%:
+## show-07              show what stage 7 asks for
+$(NUMBERS:%=show-%): show-%: .venv/ready
+	@$(RUN) -m tester show $*
+
+stage-% serve-% diff-% show-%:
 	$(error There is no stage $*: the stages are 1 to 18)
 
 ## grade ATTEMPT=path   find out how far your server has come

@@ -1,8 +1,26 @@
 """`python -m tester`."""
 
+import importlib.util
+import os
 import sys
+from pathlib import Path
 
-from tester.cli import main
+NEEDED = ("psutil", "pytest", "rich")
+OWN_PYTHON = Path(__file__).resolve().parent.parent / ".venv" / "bin" / "python"
+
+
+def ensure_libraries() -> None:
+    """Go on with the project's own Python where this one lacks what the tester needs."""
+    if all(map(importlib.util.find_spec, NEEDED)):
+        return
+    if OWN_PYTHON.exists() and Path(sys.prefix) != OWN_PYTHON.parent.parent:
+        os.execv(OWN_PYTHON, [str(OWN_PYTHON), "-m", "tester", *sys.argv[1:]])
+    print("python -m tester: run `make setup` first, once", file=sys.stderr)
+    raise SystemExit(2)
+
 
 if __name__ == "__main__":
+    ensure_libraries()
+    from tester.cli import main
+
     sys.exit(main())

@@ -35,6 +35,17 @@ POLL = 0.005  # Seconds between two looks at the system's table of listening soc
 MARKER = "HTTP_TESTER_RUN"  # In the environment of all that we start: finds what ran away.
 FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.py")
 
+# What an attempt prints when it can't start, and what is likely to help.
+START_ADVICE = (
+    (
+        "Address already in use",
+        "If no other program has this port, it is still kept for the connections of your last run:"
+        " set SO_REUSEADDR before bind, or take the port from the environment variable PORT",
+    ),
+    ("Permission denied", "Ports below 1024 need special rights: take the one in PORT"),
+    ("Invalid argument", "Is listen() called before accept()?"),
+)
+
 
 class UsageError(Exception):
     """Something that the user gave can't be used; the text is one line that says what to do."""
@@ -131,6 +142,8 @@ class Output:
         self._stream = stream
         self._data = b""
         self._ended = False
+        self.written = 0
+        """How many bytes have come in all."""
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -141,6 +154,7 @@ class Output:
             while data := os.read(self._descriptor, 65536):
                 with self._changed:
                     self._data = (self._data + data)[-KEPT_OUTPUT:]
+                    self.written += len(data)
                     self._changed.notify_all()
         with self._changed:
             self._ended = True
@@ -151,9 +165,11 @@ class Output:
         """All that is kept, as text; what is no UTF-8 is escaped."""
         return self._data.decode("utf-8", "backslashreplace")
 
-    def tail(self, lines: int = 12) -> str:
-        """The last `lines` lines."""
-        return "\n".join(self.text.rstrip().splitlines()[-lines:])
+    def tail(self, lines: int = 12, since: int = 0) -> str:
+        """The last `lines` lines of what came after the first `since` bytes."""
+        new = self._data[max(0, len(self._data) - (self.written - since)) :]
+        text = new.decode("utf-8", "backslashreplace")
+        return "\n".join(text.rstrip().splitlines()[-lines:])
 
     def wait_for(self, words: str, seconds: float) -> bool:
         """Wait at most `seconds` until `words` have been printed; return whether they were."""
@@ -269,11 +285,10 @@ class Server:
             found = self._listening()
             if found:
                 return found
-            if self.exit_code is not None:
-                self._fail_start(f"the attempt exited before it listened: {self._last_words()}")
-            if "Traceback (most recent call last)" in self.output.text:
+            exited = self.exit_code is not None
+            if exited or "Traceback (most recent call last)" in self.output.text:
                 self.output.finish()  # The error's name is in the last line, which may still come.
-                self._fail_start(f"the attempt failed before it listened: {self._last_words()}")
+                self._fail_start(f"the attempt exited before it listened: {self._last_words()}")
             if time.monotonic() > deadline:
                 self._fail_start(
                     f"the attempt never listened: it ran for {self.startup_timeout:g} s without"
@@ -282,9 +297,12 @@ class Server:
             self.output.pause(POLL)
 
     def _last_words(self) -> str:
-        """Return the last line of the output, or the exit code if there is none."""
-        self.output.finish()
-        return self.output.tail(1) or f"it printed nothing, exit code {self.exit_code}"
+        """Return the output's last line, or the exit code, and what to do if that is known."""
+        last = self.output.tail(1)
+        if not last:
+            last = f"it printed nothing, exit code {self.exit_code}"
+        advice = next((words for sign, words in START_ADVICE if sign in self.output.text), "")
+        return f"{last}. {advice}" if advice else last
 
     def _fail_start(self, message: str) -> None:
         """Stop what there is and raise StartError."""

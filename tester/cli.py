@@ -18,6 +18,7 @@ from tester.attempt import STARTUP_TIMEOUT, UsageError
 from tester.ladder import ROOT, STAGES, LadderError, diff_text, get_stage
 
 SERVE_PORT = "4221"
+FIRST_WITH_FILES = 12  # The stage from which on servers take --directory.
 OVERVIEW = """\
 Grades your HTTP server, stage by stage.
 
@@ -58,7 +59,7 @@ def positive_seconds(text: str) -> float:
         seconds = 0
     if 0 < seconds <= 3600:
         return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to 3600")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
 
 
 def build_parser() -> Parser:
@@ -174,7 +175,7 @@ def command_diff(options: argparse.Namespace) -> int:
 
         from tester.report.terminal import make_console
 
-        make_console().print(Syntax(text, "diff", background_color="default"))
+        make_console().print(Syntax(text, "diff", background_color="default", word_wrap=True))
     else:
         sys.stdout.write(text)
     return 0
@@ -185,12 +186,12 @@ def command_serve(options: argparse.Namespace) -> int:
     stage = get_stage(options.stage)
     port = os.environ.get("PORT") or SERVE_PORT
     words = [sys.executable, "-u", str(stage.server)]
-    page = ""
-    if stage.number >= 12:
+    address = f"http://127.0.0.1:{port}/"
+    if stage.number >= FIRST_WITH_FILES:
         words += ["--directory", str(ROOT / "stages" / "public")]
-        page = "files/index.html"
-    print(f"Stage {stage.number}, {stage.title}. Ctrl-C stops it.", flush=True)
-    print(f"Try it: http://127.0.0.1:{port}/{page}", flush=True)
+    if stage.number > FIRST_WITH_FILES:  # From then on a browser is told what the files are.
+        address += "files/index.html"
+    print(f"Stage {stage.number}, {stage.title}. Ctrl-C stops it. Try it: {address}", flush=True)
     os.chdir(ROOT / "stages")
     os.execve(words[0], words, os.environ | {"PORT": port})
 

@@ -7,7 +7,7 @@ import re
 from tester.attempt import Server
 from tester.facts import CheckFailed, Client
 from tester.results import Failure, Message, Pointer
-from tester.wire import BadResponse, WireError
+from tester.wire import BadResponse, Connection, WireError
 
 DEFAULT_PORT = 4221  # Where the learner's own server listens when it is started by hand.
 REQUEST = re.compile(
@@ -46,13 +46,38 @@ LIKELY = {
 }
 MOST_CONNECTIONS = 3  # Of a check with more, only the one that failed is shown.
 LONGEST_COMMAND = 1500  # Bytes that a command to paste may send.
+# What is better said in other words where some bytes of an answer had come already.
+SPECIAL = {
+    ("closed", "sending the head of its answer"): (
+        "the head never ended: the connection was closed, and no empty line had come",
+        "Is there an empty line (CR LF CR LF) between the head and the body?",
+    ),
+    ("silent", "answering"): (
+        "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
+        "Is an empty line missing after the head? Is the body as long as Content-Length says?"
+        " Without Content-Length only the end of the connection ends the body: close it.",
+    ),
+    ("silent", "ending its answer"): (
+        "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
+        "Is an empty line missing after the head? Is the body as long as Content-Length says?"
+        " Without Content-Length only the end of the connection ends the body: close it.",
+    ),
+    ("silent", "hanging up"): (
+        "the server answered, but did not close the connection, {seconds:.1f} s long",
+        "Is `close()` called on the connection when the answer has been sent?",
+    ),
+    ("silent", "serving the next client"): (
+        "the server answered, but did not close the connection, {seconds:.1f} s long",
+        "Is `close()` called on the connection when the answer has been sent?",
+    ),
+}
 BODY_STAGE = 7  # Where bodies get a length.
 SENTENCES = {
     "refused": "the connection was refused: nobody listens on port {port} any more",
     "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
     "endless": "the server went on sending, {seconds:.1f} s long, instead of {doing}",
     "closed": "the server closed the connection before it was done {doing}",
-    "reset": "the server reset the connection (its end was a crash, no goodbye) while {doing}",
+    "reset": "the server reset the connection (it was cut off, not closed) while {doing}",
 }
 
 
@@ -79,7 +104,7 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
             ),
             server.address.port if server.hard_coded else DEFAULT_PORT,
         ),
-        output=server.output.tail() if server.output else "",
+        output=client.output(),
     )
 
 
@@ -115,21 +140,42 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
     broken = error.kind in ("refused", "closed", "reset")
     code = server.wait_for_exit() if broken else None
     if code is not None:
-        server.output.finish()
-        lines = server.output.tail(1)
-        return {
-            "message": f"the server exited (code {code}) while {error.doing}",
-            "expected": "a server that goes on serving",
-            "got": lines or "nothing was printed before the end",
-            "likely": "Is an error not caught? One client's trouble must not end the service.",
-        }
+        return _explain_exit(code, server)
+    kind, received = error.kind, _has_answered(error.connection)
+    if received and (kind, error.doing) in SPECIAL:
+        message, likely = SPECIAL[kind, error.doing]
+        return {"message": message.format(seconds=error.connection.seconds), "likely": likely}
     if error.doing.startswith("sending the body"):
         stage = min(stage, BODY_STAGE)  # That it ends too early is a matter of its length.
-    likely = [words for first, words in LIKELY[error.kind] if first <= stage][-1]
-    sentence = SENTENCES[error.kind].format(
+    likely = [words for first, words in LIKELY[kind] if first <= stage][-1]
+    sentence = SENTENCES[kind].format(
         port=server.address.port, seconds=error.connection.seconds, doing=error.doing
     )
     return {"message": sentence, "likely": likely}
+
+
+def _has_answered(connection: Connection) -> bool:
+    """Return whether the server has sent anything on this connection."""
+    return bool(connection.arrivals)
+
+
+def _explain_exit(code: int, server: Server) -> dict[str, object]:
+    """Say that the program has ended, and with which last words."""
+    server.output.finish()
+    last = server.output.tail(1)
+    if code == 0:
+        return {
+            "message": "the server came to its end (exit code 0) instead of serving on",
+            "got": f"a program that ended; the last it printed: {last}" if last else "",
+            "likely": "Is `accept` in a `while True` loop? After one client there are others.",
+        }
+    return {
+        "message": f"the server exited (code {code})" + (f": {last}" if last else ""),
+        "expected": "a server that goes on serving",
+        "got": last or "nothing was printed before the end",
+        "likely": "Look at the error that your server printed, below. Then catch errors around"
+        " each client, so that one client's trouble does not end the service for all.",
+    }
 
 
 def by_hand(sent: bytes, port: int = DEFAULT_PORT) -> str:

@@ -208,7 +208,7 @@ class ResponseReader:
         return True
 
     def _read_chunk(self) -> bool:
-        """Read a chunk's data and the CR LF behind it."""
+        """Read a chunk's data and the CR LF after it."""
         taken = bytes(self._buffer[: self._remaining])
         del self._buffer[: len(taken)]
         self._body += taken
@@ -225,7 +225,7 @@ class ResponseReader:
         return True
 
     def _read_trailer(self) -> bool:
-        """Read the fields behind the last chunk, up to the empty line."""
+        """Read the fields after the last chunk, up to the empty line."""
         line = self._take_line("trailer section")
         if line is None:
             return False
@@ -353,7 +353,7 @@ def _fail_chunk_end(chunk: bytes, after: bytes) -> None:
     """Raise Malformed for a chunk whose data goes on, or ends without CR LF."""
     raise Malformed(
         f"a chunk of {len(chunk)} bytes is not followed by CR LF",
-        "CR LF behind the chunk's data (does the size say how many bytes there are?)",
+        "CR LF after the chunk's data (does the size say how many bytes there are?)",
         chunk[-40:] + after[:40],
         len(chunk[-40:]),
     )

@@ -54,7 +54,7 @@ def print_rules(stage: Stage, console: Console) -> None:
     console.print()
     if stage.number > 1:
         before = f"stages 1 to {stage.number - 1}" if stage.number > 2 else "stage 1"
-        console.print(Text(f"The rules of {before} go on, unless they say up to where."))
+        console.print(Text(f"The rules of {before} still apply, but for those that ended before."))
     console.print(Text(f"Our own step: python -m tester diff {stage.number}", style="dim"))
     if stage.number < len(STAGES):
         console.print(

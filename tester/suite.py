@@ -211,7 +211,7 @@ class Suite:
         for state, words in (("dead", "did not survive"), ("stuck", "did not answer")):
             if self._failures_in_a_row[state] >= MAX_FAILURES_IN_A_ROW[state]:
                 count = MAX_FAILURES_IN_A_ROW[state]
-                raise GivenUp(f"not run: the server {words} the {count} checks before")
+                raise GivenUp(f"the server {words} the {count} checks before")
         dead = self.server.exit_code is not None or (self._doubtful and not self.server.listens())
         if dead or (self._stuck and not self.server.hard_coded):
             self._stuck = False
@@ -219,7 +219,7 @@ class Suite:
                 self.server.restart()
             except StartError as error:
                 self._failures_in_a_row["dead"] = MAX_FAILURES_IN_A_ROW["dead"]
-                raise GivenUp(f"not run: the server could not be started again ({error})") from None
+                raise GivenUp(f"the server could not be started again ({error})") from None
 
     def _count(self, error: BaseException | None) -> None:
         """Count the failures in a row after which the server was gone or stuck."""

@@ -68,7 +68,7 @@ def _test_to_dict(test: CheckResult) -> dict[str, Any]:
 def _message(test: CheckResult) -> str:
     """Return what is wrong in one sentence, with the likely cause where there is one."""
     if test.outcome == "skipped":
-        return test.skipped
+        return f"not run: {test.skipped}"
     if test.failure is None or test.outcome != "failed":
         return ""
     likely = f" ({test.failure.likely})" if test.failure.likely else ""

@@ -29,7 +29,7 @@ PLAIN_WIDTH = 80  # Columns where the output is no terminal: what e-mail and CI 
 TWO_COLUMNS = 100  # From this width on, sent and received stand side by side.
 READABLE = 92  # Columns of running text; the eye loses its place in longer lines.
 WIDEST = 140  # Columns that the two sides of an exchange share at most.
-LABEL = 10  # Columns of "expected", "Why:" and the like, with the space behind.
+LABEL = 10  # Columns of "expected", "Why:" and the like, with the space after.
 MESSAGE_ROWS = 18  # Rows of one message that are shown; of more, head and end.
 LINE_BYTES = 240  # Bytes of one line that are shown; of more, head and end.
 ROUNDS = 8  # Requests and answers that are shown; of more, the first and the last.
@@ -145,7 +145,7 @@ def print_ladder(result: LadderResult, console: Console, verbose: bool = False) 
         page.blank()
         _print_failures(page, following, verbose, lines=False)
     page.blank()
-    page.write(("fix this, save, and run it again", "cyan"))
+    page.write(("fix this and save it, then grade again", "cyan"))
 
 
 class _Page:
@@ -253,14 +253,14 @@ def _print_error(page: _Page, error: str, output: str) -> None:
 
 
 def _print_title(page: _Page, mark: tuple[str, str], title: str) -> None:
-    """Print what is wrong, in bold, behind its mark."""
+    """Print what is wrong, in bold, after its mark."""
     text = _highlight(page.safe(title), "bold")
     for number, row in enumerate(text.wrap(page.console, min(page.width, READABLE) - 2)):
         page.row(Text.assemble((f"{mark[0]} " if number == 0 else "  ", mark[1]), row))
 
 
 def _print_output(page: _Page, output: str, heading: str) -> None:
-    """Print the end of an output, dimmed, behind a bar."""
+    """Print the end of an output, dimmed, after a bar."""
     lines = output.rstrip().split("\n")
     rows = [
         row.plain
@@ -293,7 +293,12 @@ def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: b
             _print_failure(page, test, result.stage)
     elif lines:
         _print_lines(page, requirements, result.stage, "Also to fix:")
-        _print_lines(page, stars, result.stage, "Stars not won (optional; -v shows them in full):")
+        if stars:
+            page.blank()
+            many = "star" if len(stars) == 1 else "stars"
+            page.write(
+                (f"{len(stars)} {many} not won either: they can wait (-v lists them)", "dim")
+            )
     elif requirements:
         page.blank()
         more = f"and {len(requirements)} more: grade this stage alone (--stage {result.stage})"
@@ -621,7 +626,7 @@ class _Exchange:
             self.page.row(row + (right[number] if number < len(right) else Text()))
 
     def _write_block(self, heading: str, rows: list[Text]) -> None:
-        """Write one side under its name, behind a bar."""
+        """Write one side under its name, after a bar."""
         if rows:
             self.page.write((heading, "bold"), indent=2)
         for row in rows:
@@ -701,7 +706,7 @@ def _print_verdict(page: _Page, result: StageResult) -> None:
 def _next_step(result: StageResult) -> list[tuple[str, str]]:
     """Return the one line that says what to do now."""
     if not result.passed:
-        return [("  fix this, save, and run it again", "cyan")]
+        return [("  fix this and save it, then grade again", "cyan")]
     if result.stage >= LAST_STAGE:
         return [("  that was the last stage: you have built an HTTP/1.1 server", "bold")]
     return [("  next: ", ""), (f"python -m tester show {result.stage + 1}", "cyan")]

@@ -36,7 +36,8 @@ def test_accepts_again_and_again(client: Client) -> None:
 def test_hangs_up_by_itself(client: Client) -> None:
     """The server hangs up by itself, and has sent nothing.
 
-    Why: There is nothing to say yet. Who is done closes the connection, or the client waits.
+    Why: There is nothing to say yet. Whoever has finished closes the
+        connection; otherwise the client goes on waiting.
     Hint: Call `close()` on the connection that `accept` returned, not on the listening socket.
     """
     rest = client.connect().read_end(1.5)

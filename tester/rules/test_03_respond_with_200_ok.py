@@ -11,8 +11,8 @@ def test_answer_begins_with_the_status_line(client: Client) -> None:
     """The answer to `GET /` begins with `HTTP/1.1 200 OK` and CR LF.
 
     Why: The first line tells the client how its request went: the version, a status code, and
-        words for people. Clients read it letter by letter (RFC 9112 section 4).
-    Hint: `connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")`: bytes, with no blank before them.
+        a short text for people. Clients read it letter by letter (RFC 9112 section 4).
+    Hint: `connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")`: bytes, with no space before them.
     """
     connection = client.connect()
     connection.send(request_bytes("/"))
@@ -29,8 +29,11 @@ def test_answer_begins_with_the_status_line(client: Client) -> None:
     if got != wanted:
         pairs = zip(got, wanted, strict=False)
         index = next((i for i, (a, b) in enumerate(pairs) if a != b), len(got))
+        lone = got.endswith(b"\n") and wanted.startswith(got[:-1])
         raise CheckFailed(
-            "the answer does not begin with the status line",
+            "the status line ends in LF alone (\\n), not in CR LF (\\r\\n)"
+            if lone
+            else "the answer does not begin with the status line",
             repr(wanted)[1:],
             repr(data[:60])[1:],
             Pointer(data[:60], index),
@@ -52,8 +55,8 @@ def test_head_ends_with_an_empty_line(client: Client) -> None:
 def test_says_hello_on_any_path(client: Client, words: Words) -> None:
     """Any path gets 200, and the body says `Hello World!`.
 
-    Why: The body is what the client asked for; it comes behind the empty line.
-    Hint: Add `b"Hello World!"` behind the head, and send both with one `sendall`.
+    Why: The body is what the client asked for; it comes after the empty line.
+    Hint: Add `b"Hello World!"` after the head, and send both with one `sendall`.
     """
     for path in ("/", f"/{words.word()}", f"/{words.word()}/{words.word()}"):
         response = client.ask(path)

@@ -16,9 +16,9 @@ def expect_echo(client: Client, target: str, body: bytes) -> None:
 
 
 def test_query_is_no_part_of_the_path(client: Client, words: Words) -> None:
-    """The query, from `?` on, is no part of the path: `/?page=2` is `/`.
+    """The query, from `?` on, is not part of the path: `/?page=2` is `/`.
 
-    Why: A request target is a path and, behind a `?`, a query: which page, and what about it
+    Why: A request target is a path and, after a `?`, a query: which page, and what about it
         (RFC 9112 section 3.2.1). Only the path says which page is meant.
     Hint: `path, _, query = target.partition("?")`
     """
@@ -32,7 +32,7 @@ def test_echoes_the_rest_of_the_path(client: Client, words: Words) -> None:
     """`/echo/hello` is answered with the body `hello`, and nothing else.
 
     Why: A part of the path can be a value, chosen by the client: the server answers accordingly.
-    Hint: `path.removeprefix("/echo/")`, and send it as the body, without a line end behind it.
+    Hint: `path.removeprefix("/echo/")`, and send it as the body, without a line end after it.
     """
     for size in (1, 8, 200):
         word = words.word(size)
@@ -57,7 +57,8 @@ def test_escapes_are_decoded(client: Client, words: Words) -> None:
 def test_target_is_cut_before_it_is_decoded(client: Client, words: Words) -> None:
     """The target is cut at `?` before it is decoded: `/echo/what%3Fnow` is `what?now`.
 
-    Why: An escaped `?` is a letter like any other. Who decodes first takes it for the beginning
+    Why: An escaped `?` is a letter like any other. A server that decodes first takes it
+        for the beginning
         of a query and loses the rest (RFC 3986 section 2.4).
     Hint: First `partition("?")`, then `unquote`.
     """
@@ -103,7 +104,7 @@ def test_slashes_belong_to_the_value(client: Client, words: Words) -> None:
 
 @edge
 def test_survives_a_broken_escape(client: Client, words: Words) -> None:
-    """A broken escape (`%zz`, `%4`, bytes that are no UTF-8) does not stop the server.
+    """A broken escape (`%zz`, `%4`, bytes that are not UTF-8) does not stop the server.
 
     Why: Clients send typing mistakes. Decoding by hand with `int(digits, 16)` raises an error at
         the first one.

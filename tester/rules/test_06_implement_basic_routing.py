@@ -39,7 +39,8 @@ def test_pages_with_a_query(client: Client, words: Words) -> None:
 def test_similar_paths_are_not_found(client: Client, words: Words) -> None:
     """A path that only looks like a page's is 404: `/abouts`, `/abou`, `/about/team`.
 
-    Why: A path names one thing and no other. Who compares only beginnings serves the wrong page,
+    Why: A path names one thing and no other. A server that compares only beginnings serves
+        the wrong page,
         and one day something that nobody was meant to see (RFC 9110 section 4.2.3).
     Hint: Compare whole paths. Only `/echo/` is a beginning that is enough, with its last slash.
     """

@@ -31,7 +31,7 @@ def test_pages_have_a_length(client: Client) -> None:
     Why: With it the client knows where the body ends, and whether it got all of it. Without it
         only the end of the connection tells (RFC 9110 section 8.6, RFC 9112 section 6.3).
     Hint: Encode the body first, then write `Content-Length: {len(body)}` into the head. Send
-        nothing behind the body, not even a line end.
+        nothing after the body, not even a line end.
     """
     for path in ("/", "/about", "/blog"):
         response = client.ask(path)
@@ -114,7 +114,7 @@ def test_text_says_its_charset(client: Client, words: Words) -> None:
     """Text types say `charset=utf-8`.
 
     Why: Without it many clients guess, and show `cafÃ©` instead of `café` (RFC 9110 section 8.3.2).
-    Hint: Put `; charset=utf-8` behind `text/html` and `text/plain`.
+    Hint: Put `; charset=utf-8` after `text/html` and `text/plain`.
     """
     for path in ("/", f"/echo/{words.word()}"):
         expect_field(client.ask(path), "Content-Type", UTF_8, "a text type with charset=utf-8")

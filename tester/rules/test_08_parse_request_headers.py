@@ -113,7 +113,7 @@ def send_in_packets(connection: Connection, pieces: list[bytes], pause: float) -
 def test_answers_with_the_user_agent(client: Client, words: Words) -> None:
     """`/user-agent` is answered with the value of the field User-Agent, letter for letter.
 
-    Why: Each line behind the request line is a field: a name, a colon, a value. User-Agent names
+    Why: Each line after the request line is a field: a name, a colon, a value. User-Agent names
         the client's program (RFC 9110 section 10.1.5). A value may hold colons of its own.
     Hint: Cut at the first colon only: `name, _, value = line.partition(":")`. Nothing is decoded.
     """
@@ -138,12 +138,12 @@ def test_white_space_around_the_value(client: Client, words: Words) -> None:
     """Spaces and tabs around a value do not belong to it, and there need not be any.
 
     Why: `User-Agent:curl`, `User-Agent: curl` and `User-Agent:   curl  ` say the same: white space
-        before and behind the value is only there for people (RFC 9112 section 5.1).
+        before and after the value is only there for people (RFC 9112 section 5.1).
     Hint: Cut at `":"`, not at `": "`, then `value.strip(" \\t")`. White space inside stays.
     """
-    for before, behind in (("", ""), ("   ", ""), ("\t", " \t "), ("", "  "), (" \t ", "\t")):
+    for before, after in (("", ""), ("   ", ""), ("\t", " \t "), ("", "  "), (" \t ", "\t")):
         agent = f"{words.word()}  {words.word()}"
-        line = f"User-Agent:{before}{agent}{behind}"
+        line = f"User-Agent:{before}{agent}{after}"
         expect_agent(client, write_head("X-Empty:", line), agent)
 
 
@@ -196,7 +196,7 @@ def test_head_in_two_packets(client: Client, words: Words) -> None:
 
 
 def expect_packets(client: Client, words: Words, mark: bytes, inside: int) -> None:
-    """Fail unless a head is read whole that is cut so many bytes behind the beginning of `mark`."""
+    """Fail unless a head is read whole that is cut so many bytes after the beginning of `mark`."""
 
     def scene() -> None:
         """Send the two packets."""
@@ -281,7 +281,8 @@ def test_malformed_request_line_gets_400(client: Client, words: Words) -> None:
 def test_line_without_a_colon(client: Client, words: Words) -> None:
     """A header line without a colon gets 400.
 
-    Why: It has no name and no value. Who guesses what was meant may guess otherwise than the
+    Why: It has no name and no value. A server that guesses what was meant may guess
+        otherwise than the
         program that passed it on (RFC 9112 section 5).
     Hint: After `name, colon, value = line.partition(":")`, `colon` is empty where there is none.
     """
@@ -415,7 +416,7 @@ def test_bare_line_feed(client: Client, words: Words) -> None:
 
 @edge
 def test_bare_carriage_return(client: Client, words: Words) -> None:
-    """A CR without LF behind it gets 400.
+    """A CR without LF after it gets 400.
 
     Why: Some programs take a lone CR for the end of a line and others for a part of the value, so
         they see two different requests (RFC 9112 section 2.2).

@@ -45,7 +45,7 @@ def open_many(client: Client, words: Words, count: int, every: int) -> Iterator[
 
     Clients wait in line until `accept` takes them. If the line is short, as with `listen(1)`, the
     system lets whoever finds it full wait for a second, and that is no fault of the server. So
-    another client asks behind `every` so many, and behind each where the line was found full:
+    another client asks after `every` so many, and after each where the line was found full:
     when it has its answer, the line is empty.
     """
     connections: list[Connection] = []
@@ -177,7 +177,7 @@ def test_silent_clients_hold_nobody_up(client: Client, words: Words) -> None:
     Why: Browsers open connections before they need them, and phones lose their network. While
         `recv` waits for one client, all others would wait with it (RFC 9112 section 9.4).
     Hint: `threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()`, and
-        no `join()` behind it. `target=serve_connection(connection)` calls it at once, in no thread.
+        no `join()` after it. `target=serve_connection(connection)` calls it at once, in no thread.
     """
     expect_others_served(client, words, half=False)
 
@@ -187,7 +187,7 @@ def test_half_a_request_holds_nobody_up(client: Client, words: Words) -> None:
 
     Why: A request may come in many packets, with any time between them. Until the rest is here,
         the server has time for others (RFC 9112 section 9.4).
-    Hint: All that waits for a client, the reading of its head above all, belongs into its thread.
+    Hint: All that waits for a client, the reading of its head above all, belongs in its thread.
     """
     expect_others_served(client, words, half=True)
 

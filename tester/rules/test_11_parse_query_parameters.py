@@ -1,4 +1,4 @@
-"""Stage 11, Parse Query Parameters: what stands behind the `?`."""
+"""Stage 11, Parse Query Parameters: what stands after the `?`."""
 
 from urllib.parse import quote
 
@@ -78,7 +78,8 @@ def test_plus_and_escape_are_spaces(client: Client, words: Words) -> None:
 def test_escapes_are_decoded_after_the_split(client: Client, words: Words) -> None:
     """`%26` and `%3D` are decoded after the query has been split: they are part of a value.
 
-    Why: An escaped `&` is a letter of the value, not a border between two parameters. Who decodes
+    Why: An escaped `&` is a letter of the value, not a border between two parameters. A server
+        that decodes
         first cuts the value in two (RFC 3986 section 2.4).
     Hint: Split at `&`, then at the first `=`, and decode the pieces last.
     """

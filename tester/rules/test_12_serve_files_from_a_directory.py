@@ -68,7 +68,7 @@ def download(connection: Connection, target: str, file: BinaryIO) -> Iterator[in
     expect_field(reader.response, "Content-Length", str(LARGE))
     data, received = reader.extra, 0
     while True:
-        expect(data == file.read(len(data)), f"the body is wrong somewhere behind byte {received}")
+        expect(data == file.read(len(data)), f"the body is wrong somewhere after byte {received}")
         received += len(data)
         yield received
         if received >= LARGE:
@@ -82,7 +82,7 @@ def download(connection: Connection, target: str, file: BinaryIO) -> Iterator[in
 def test_file_arrives_byte_for_byte(client: Client, words: Words, server: Server) -> None:
     """`/files/NAME` answers with the bytes of that file, and nothing else.
 
-    Why: A file is bytes. Most files are no text, and even in text a changed line end is a changed
+    Why: A file is bytes. Most files are not text, and even in text a changed line end is a changed
         file: checksums and signatures no longer fit (RFC 9110 section 6.4).
     Hint: Open the file with mode `"rb"`: text mode changes line ends, and fails at a picture. The
         body is what `read()` returned, and Content-Length its `len`.
@@ -109,8 +109,8 @@ def test_large_file_arrives_whole(client: Client, words: Words, server: Server) 
 def test_files_in_subfolders(client: Client, words: Words, server: Server) -> None:
     """Files in subfolders are found by their whole path, `/files/a/b/c.txt`.
 
-    Why: The path behind `/files/` is the way to the file, folder by folder.
-    Hint: Take all that comes behind `/files/`, not only the part up to the next slash.
+    Why: The path after `/files/` is the way to the file, folder by folder.
+    Hint: Take all that comes after `/files/`, not only the part up to the next slash.
     """
     name, content = f"{words.word()}.txt", words.data(40)
     folder = f"{words.word()}/{words.word()}"
@@ -219,7 +219,7 @@ def test_encoded_dots_do_not_lead_outside(client: Client, words: Words, server: 
 
 
 def test_absolute_paths_do_not_lead_outside(client: Client, words: Words, server: Server) -> None:
-    """No file outside is served to an absolute path behind `/files/`.
+    """No file outside is served to an absolute path after `/files/`.
 
     Why: In `/files//etc/passwd` the name is `/etc/passwd`. Many functions that join a folder and a
         name forget the folder when the name begins with a slash.
@@ -297,7 +297,7 @@ def test_dots_inside_a_name(client: Client, words: Words, server: Server) -> Non
 
 @edge
 def test_names_that_no_file_can_have(client: Client, words: Words, server: Server) -> None:
-    """A name that is too long, or goes on behind a file, gets a 4xx.
+    """A name that is too long, or goes on after a file, gets a 4xx.
 
     Why: The system refuses such names with errors of their own: OSError in Python, with "File name
         too long" or "Not a directory". For the client, such a file is just not there.
@@ -330,7 +330,8 @@ def test_nul_in_a_name(client: Client, words: Words, server: Server) -> None:
 def test_link_that_leads_outside(client: Client, words: Words, server: Server) -> None:
     """A symbolic link inside the folder that leads out of it is not followed.
 
-    Why: A link is a file that names another place. Who may put one into the folder (an upload, an
+    Why: A link is a file that names another place. Whoever may put one into the folder (an upload,
+        an
         unpacked archive) could open all of your machine with it.
     Hint: `path.resolve()` and `os.path.realpath` follow links: check the place that they return.
     """

@@ -88,7 +88,7 @@ def leave_in_mid_body(client: Client, target: str, size: int, *, reset: bool, se
 def test_echo_gives_the_body_back(client: Client, words: Words) -> None:
     """`POST /echo` answers 200 with the very body that was sent, as `application/octet-stream`.
 
-    Why: The body comes behind the empty line of the head, and Content-Length says how many bytes
+    Why: The body comes after the empty line of the head, and Content-Length says how many bytes
         it has (RFC 9112 sections 6.2 and 6.3).
     Hint: Read the head, then as many bytes as Content-Length says: first those that came together
         with the head, then from `recv`. Keep them as bytes: they may be no text.
@@ -243,7 +243,7 @@ def test_replaces_a_file(client: Client, words: Words) -> None:
 def test_writes_nothing_outside(client: Client, words: Words, server: Server) -> None:
     """A name that leads out of the folder is a 4xx, and nothing is written.
 
-    Why: Who may write anywhere owns the machine: a file in the right place is run as a program
+    Why: Whoever may write anywhere owns the machine: a file in the right place is run as a program
         (RFC 9110 section 17.3).
     Hint: Check the path as you do for GET, before anything is opened for writing.
     """
@@ -415,7 +415,7 @@ def test_unknown_method(client: Client, words: Words) -> None:
 def test_body_over_the_limit(client: Client, words: Words) -> None:
     """A body that is declared larger than the limit (100 MB) gets `413` at once.
 
-    Why: Who reads first and asks later has a full disk. The head says how much will come, so there
+    Why: A server that reads first and checks later can fill its disk. The head says how much will come, so there
         is no need to wait for it (RFC 9110 section 15.5.14).
     Hint: Compare Content-Length with your limit before you read the first byte of the body, and
         close the connection after the answer: the client may be sending already.

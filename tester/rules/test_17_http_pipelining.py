@@ -27,7 +27,7 @@ def test_answers_three_requests_sent_together(client: Client, words: Words) -> N
 
     Why: A client need not wait for an answer before it sends the next request. One `recv` may then
         bring several requests (RFC 9112 section 9.3.2).
-    Hint: Keep one buffer per connection. Take one request out of it, and leave what comes behind it
+    Hint: Keep one buffer per connection. Take one request out of it, and leave what comes after it
         there: it is the beginning of the next. Call `recv` only if no whole request is in the
         buffer.
     """
@@ -66,7 +66,7 @@ def test_requests_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
     """It does not matter where the bytes of the requests are cut into packets.
 
     Why: TCP carries a stream of bytes, not messages. A packet may end inside a line, between CR and
-        LF, or in a body, with half of the next request behind it (RFC 9112 section 2.2).
+        LF, or in a body, with half of the next request after it (RFC 9112 section 2.2).
     Hint: Add what `recv` returns to the buffer, then look into the whole buffer. Never look only at
         the bytes that came last.
     """
@@ -102,7 +102,7 @@ def test_requests_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
 
 
 def test_answers_what_follows_a_body(client: Client, words: Words, server: Server) -> None:
-    """A POST with its body, and the GET directly behind it, are both answered.
+    """A POST with its body, and the GET directly after it, are both answered.
 
     Why: The body ends after as many bytes as Content-Length says, and the very next byte begins the
         next request. It sees what the one before it has done (RFC 9112 sections 6.3 and 9.3.2).
@@ -131,7 +131,7 @@ def test_answers_what_follows_a_body(client: Client, words: Words, server: Serve
 def test_nothing_after_connection_close_is_answered(
     client: Client, words: Words, server: Server
 ) -> None:
-    """What comes behind a request with `Connection: close` is neither answered nor done.
+    """What comes after a request with `Connection: close` is neither answered nor done.
 
     Why: Such a request is the last one. What follows it does not count, and the client can't know
         whether it was done (RFC 9112 section 9.6).
@@ -149,7 +149,7 @@ def test_nothing_after_connection_close_is_answered(
     expect_no_more_answers(connection, "a request said Connection: close")
     if (server.public / name).exists():
         fail(
-            f"the POST behind a request with Connection: close was carried out: {name} is there",
+            f"the POST after a request with Connection: close was carried out: {name} is there",
             "no such file",
             connection=connection,
         )
@@ -160,7 +160,7 @@ def test_bad_request_in_the_middle(client: Client, words: Words) -> None:
     """Requests before a malformed one are answered, it gets 400, and then the connection ends.
 
     Why: What came before it is in order, and must not be lost. Where the malformed one ends is
-        unknown, so nothing behind it can be trusted (RFC 9112 sections 2.2 and 9.6).
+        unknown, so nothing after it can be trusted (RFC 9112 sections 2.2 and 9.6).
     Hint: Answer each request before you look at the next; after 400, close.
     """
     one, other = words.word(), words.word()
@@ -176,7 +176,7 @@ def test_bad_request_in_the_middle(client: Client, words: Words) -> None:
             + request_bytes(f"/echo/{words.word()}", connection=None)
         )
         expect_answers(connection, [one.encode(), other.encode()])
-        with about("the malformed request behind two good ones", connection):
+        with about("the malformed request after two good ones", connection):
             expect_status(connection.read_response(), 400)
         expect_no_more_answers(connection, "a malformed request had got 400")
 
@@ -185,7 +185,7 @@ def test_bad_request_in_the_middle(client: Client, words: Words) -> None:
 def test_skips_an_empty_line_before_a_request(client: Client, words: Words) -> None:
     """An empty line before a request is skipped.
 
-    Why: Some old clients send CR LF behind the body of a POST. It belongs to nothing (RFC 9112
+    Why: Some old clients send CR LF after the body of a POST. It belongs to nothing (RFC 9112
         section 2.2).
     Hint: If a request begins with `\\r\\n`, drop these two bytes before you look for its end.
     """

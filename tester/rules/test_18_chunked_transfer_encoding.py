@@ -37,7 +37,7 @@ MEGABYTE = 1_000_000
 def test_stream_sends_chunks(client: Client) -> None:
     """`GET /stream` sends the lines `tick 1` to `tick 5`, each in a chunk of its own.
 
-    Why: Who makes a body bit by bit knows its length only at the end. So each piece travels with
+    Why: A server that makes a body bit by bit knows its length only at the end. So each piece travels with
         its own size, in hexadecimal digits, and a piece of size 0 ends the body (RFC 9112 section
         7.1).
     Hint: For each line send `f"{len(line):x}\\r\\n"`, the line, `\\r\\n`; at the end
@@ -114,7 +114,7 @@ def test_http_1_0_gets_no_chunks(client: Client) -> None:
     Why: HTTP/1.0 knows no chunks: the client would take their sizes for a part of the text (RFC
         9112 section 6.1).
     Hint: If the request line says HTTP/1.0, send the lines as they are, without Transfer-Encoding,
-        and close the connection behind the last one.
+        and close the connection after the last one.
     """
     response = client.ask("/stream", version="1.0")
     expect_status(response, 200)
@@ -127,7 +127,7 @@ def test_decodes_a_chunked_body(client: Client, words: Words) -> None:
 
     Why: A client, too, may not know the length of what it sends. Then it says `Transfer-Encoding:
         chunked`, and no Content-Length (RFC 9112 section 7.1).
-    Hint: Read a line: the size. Read so many bytes, then the CR LF behind them. Again, until the
+    Hint: Read a line: the size. Read so many bytes, then the CR LF after them. Again, until the
         size is 0; then read on to an empty line.
     """
     tricky = b"0\r\n\r\n" + words.text(6) + b"\r\n5\r\n"
@@ -232,10 +232,10 @@ def test_refuses_a_size_that_is_no_number(client: Client, words: Words, server: 
 
 @edge
 def test_ignores_extensions_and_trailers(client: Client, words: Words) -> None:
-    """Well-formed chunk extensions, and fields behind the last chunk (trailers), are ignored.
+    """Well-formed chunk extensions, and fields after the last chunk (trailers), are ignored.
 
-    Why: Behind a size may stand `;name=value`, and behind the last chunk fields such as a checksum.
-        Who does not know them must read over them (RFC 9112 sections 7.1.1 and 7.1.2).
+    Why: Behind a size may stand `;name=value`, and after the last chunk fields such as a checksum.
+        A server that does not know them must read over them (RFC 9112 sections 7.1.1 and 7.1.2).
     Hint: The size ends at the first `;`. After the last chunk read lines until an empty one comes.
     """
     name, value = words.word(), words.word()
@@ -341,7 +341,7 @@ def test_chunked_comes_last_and_once(client: Client, words: Words, server: Serve
 
     Why: Only chunks tell where the body ends, so they must be the outermost layer, and there can be
         only one such layer (RFC 9112 sections 6.1 and 6.3).
-    Hint: `chunked` may be in the list only once, and nothing may stand behind it.
+    Hint: `chunked` may be in the list only once, and nothing may stand after it.
     """
     for lines in (["chunked, gzip"], ["chunked, chunked"], ["chunked", "chunked"]):
         fields = [("Transfer-Encoding", line) for line in lines]
@@ -369,7 +369,8 @@ def test_coding_in_any_letter_case(client: Client, words: Words) -> None:
 def test_huge_chunk_is_too_large(client: Client, words: Words, server: Server) -> None:
     """A chunk size over the limit for bodies (100 MB) gets 413, before any of its data is read.
 
-    Why: A size is quickly written. Who reserves memory for it, or waits for the data, can be
+    Why: A size is quickly written. A server that reserves memory for it, or waits for the data,
+        can be
         stopped with a single line (RFC 9112 section 7.1, RFC 9110 section 15.5.14).
     Hint: Add up the sizes as they come. If the sum is over the limit, answer 413 and close.
     """
@@ -420,7 +421,7 @@ def test_refuses_a_chunk_without_its_end(client: Client, words: Words, server: S
     """
     for after in (b"", b"\n", b"XX", words.word(2).encode() + b"\r\n"):
         body = b"5\r\n" + words.text(5) + after + b"0\r\n\r\n"
-        what = f"a chunk with {after!r} behind its data" if after else "a chunk without CR LF"
+        what = f"a chunk with {after!r} after its data" if after else "a chunk without CR LF"
         check_not_stored(client, words, server, body, what, 400)
 
 
@@ -479,7 +480,7 @@ def test_head_of_a_stream_has_no_body(client: Client) -> None:
     if rest:
         fail(
             f"the answer to HEAD has a body of {len(rest)} bytes",
-            "the end of the answer behind the head's empty line",
+            "the end of the answer after the head's empty line",
             f"{rest[:60]!r}",
             connection=connection,
         )
@@ -539,8 +540,8 @@ def post(client: Client, target: str, body: bytes) -> Response:
 def expect_echo_and_next(
     client: Client, connection: Connection, body: bytes, word: str, how: str
 ) -> None:
-    """Fail unless the answers are `body`, from the chunks, and `word`, for the request behind."""
-    for wanted, what in ((body, "chunks"), (word.encode(), "the request behind chunks")):
+    """Fail unless the answers are `body`, from the chunks, and `word`, for the request after."""
+    for wanted, what in ((body, "chunks"), (word.encode(), "the request after chunks")):
         with about(f"{what} that came {how}", connection):
             response = connection.read_response()
             expect_status(response, 200)

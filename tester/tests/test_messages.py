@@ -92,7 +92,7 @@ WRONG_ANSWERS = {
     "a line end first": (b"\nHTTP/1.1 200 OK\r\n\r\nHello World!", "status line"),
     "only the body": (b"Hello World!", "does not begin with the status line"),
     "indented fields": (b"HTTP/1.1 200 OK\r\n  A: b\r\n\r\nHello World!", "white space"),
-    "text behind the body": (
+    "text after the body": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello World!\r\n",
         "2 bytes too many",
     ),

@@ -74,7 +74,7 @@ MALFORMED = {
     "LF alone in one line": (OK + b"Content-Length: 2\n\r\nhi", False),
     "CR inside a line": (OK + b"X: a\rb\r\nContent-Length: 2\r\n\r\nhi", True),
     "no space before the reason": (b"HTTP/1.1 200OK\r\nContent-Length: 2\r\n\r\nhi", True),
-    "no space behind the code": (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi", False),
+    "no space after the code": (b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nhi", False),
     "words before the code": (b"HTTP/1.1 OK 200\r\n\r\n", True),
     "no version": (b"HTTP 200 OK\r\n\r\n", True),
     "a code of two digits": (b"HTTP/1.1 20 OK\r\n\r\n", True),
@@ -92,7 +92,7 @@ MALFORMED = {
     "no number": (OK + b"Content-Length: two\r\n\r\nhi", True),
     "a sign": (OK + b"Content-Length: +2\r\n\r\nhi", True),
     "a size with 0x": (OK + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\nhi\r\n0\r\n\r\n", True),
-    "a size behind a space": (
+    "a size after a space": (
         OK + b"Transfer-Encoding: chunked\r\n\r\n 2\r\nhi\r\n0\r\n\r\n",
         True,
     ),
@@ -150,7 +150,7 @@ def test_knows_what_is_incomplete(name: str) -> None:
 
 
 def test_keeps_what_comes_after() -> None:
-    """Bytes behind the end are not lost, and not part of the body."""
+    """Bytes after the end are not lost, and not part of the body."""
     response, extra = read(OK + b"Content-Length: 2\r\n\r\nhi\r\n")
     assert (response.body, extra) == (b"hi", b"\r\n")
 
