@@ -293,12 +293,7 @@ def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: b
             _print_failure(page, test, result.stage)
     elif lines:
         _print_lines(page, requirements, result.stage, "Also to fix:")
-        if stars:
-            page.blank()
-            many = "star" if len(stars) == 1 else "stars"
-            page.write(
-                (f"{len(stars)} {many} not won either: they can wait (-v lists them)", "dim")
-            )
+        _print_lines(page, stars, result.stage, "Stars not won (optional; -v shows them in full):")
     elif requirements:
         page.blank()
         more = f"and {len(requirements)} more: grade this stage alone (--stage {result.stage})"

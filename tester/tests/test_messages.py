@@ -86,8 +86,8 @@ def test_the_messages_differ() -> None:
 
 # A learner's mistake in the answer, and what the first message about it must say.
 WRONG_ANSWERS = {
-    "LF alone": (b"HTTP/1.1 200 OK\n\nHello World!", "does not begin with the status line"),
-    "no empty line": (b"HTTP/1.1 200 OK\r\nHello World!", "closed the connection"),
+    "LF alone": (b"HTTP/1.1 200 OK\n\nHello World!", "ends in LF alone"),
+    "no empty line": (b"HTTP/1.1 200 OK\r\nX: Hello World!", "the head never ended"),
     "words first": (b"HTTP/1.1 OK 200\r\n\r\nHello World!", "does not begin with the status line"),
     "a line end first": (b"\nHTTP/1.1 200 OK\r\n\r\nHello World!", "status line"),
     "only the body": (b"Hello World!", "does not begin with the status line"),

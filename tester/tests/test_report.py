@@ -318,7 +318,7 @@ Stars not won (optional; -v shows them in full):
   ☆ Text types say `charset=utf-8` – Content-Type is text/html, without a chars…
 
 ✗ Stage 7 not passed yet  28/32 requirements  ★ 9/10 edge cases  0.6 s
-  fix this, save, and run it again
+  fix this and save it, then grade again
 """
 
 EXCHANGE_AT_120 = r"""
@@ -499,7 +499,9 @@ def test_error_is_shown_with_the_output() -> None:
     assert "✗ the attempt exited before it listened: exit code 1\n" in text
     assert '  │   File "server.py", line 3\n' in text
     assert "  │ SyntaxError: \\x1b[2J'(' was never closed\n" in text
-    assert text.endswith("✗ Stage 7 not passed yet  0.6 s\n  fix this, save, and run it again\n")
+    assert text.endswith(
+        "✗ Stage 7 not passed yet  0.6 s\n  fix this and save it, then grade again\n"
+    )
 
 
 def test_a_line_for_a_failure_has_room_for_rule_and_message() -> None:
@@ -637,7 +639,7 @@ def test_ladder_has_a_line_for_each_stage() -> None:
     assert "\nYou have reached stage 6  4.2 s\n" in text
     assert text.index("You have reached") < text.index("stage 7, Title 7")
     assert text.count("  got       Content-Length: 9") == 1
-    assert text.endswith("\nfix this, save, and run it again\n")
+    assert text.endswith("\nfix this and save it, then grade again\n")
 
 
 def test_whole_ladder_is_a_feast() -> None:
@@ -653,7 +655,7 @@ def test_ladder_of_an_attempt_that_never_starts_says_so_once() -> None:
     text = render(LadderResult("server.py", 1, 0.3, stages))
     assert text.count("exited before it listened") == 1
     assert "No stage is passed yet" in text
-    assert "fix this, save, and run it again" in text
+    assert "fix this and save it, then grade again" in text
 
 
 def test_ladder_shows_an_error_of_the_next_stage() -> None:
@@ -699,7 +701,7 @@ def test_json_of_tests_that_passed_or_were_not_run() -> None:
     passed, skipped = machine.stage_to_dict(stage_of(passing(1), NOT_RUN))["tests"]
     assert [passed[key] for key in ("message", "why", "hint", "exchange")] == ["", "", "", []]
     assert skipped["outcome"] == "skipped"
-    assert skipped["message"] == NOT_RUN.skipped
+    assert skipped["message"] == f"not run: {NOT_RUN.skipped}"
 
 
 def test_json_keeps_bytes_readable_and_short() -> None:
