@@ -16,7 +16,7 @@ import time
 # --- Settings -------------------------------------------------------------------------------------
 
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
-PIECE = 64 * 1024  # Bytes read or sent at a time: large enough to be fast, small enough to forget.
+PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
 
 settings = argparse.Namespace()  # Filled in by `read_settings`
@@ -35,7 +35,8 @@ def receive(connection: socket.socket) -> bytes:
 def read_request(connection: socket.socket) -> str:
     """Return what the client asks for, and print it."""
     head = receive(connection).decode("latin-1")
-    print(head.encode("ascii", "backslashreplace").decode(), flush=True)
+    with contextlib.suppress(OSError):  # Nobody reads what we print any more? Serve on.
+        print(head.encode("ascii", "backslashreplace").decode(), flush=True)
     return head
 
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 # --- Settings -------------------------------------------------------------------------------------
 
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
-PIECE = 64 * 1024  # Bytes read or sent at a time: large enough to be fast, small enough to forget.
+PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
 
 settings = argparse.Namespace()  # Filled in by `read_settings`
@@ -28,8 +28,8 @@ settings = argparse.Namespace()  # Filled in by `read_settings`
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
-REQUEST_LINE = re.compile(rf"({TOKEN}) ([!-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: may come first
+REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
+ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
 
 
 class HTTPError(Exception):
@@ -77,7 +77,8 @@ def parse_request(head: str) -> Request:
 def read_request(connection: socket.socket) -> Request:
     """Return what the client asks for, and print it."""
     head = receive(connection).decode("latin-1")
-    print(head.encode("ascii", "backslashreplace").decode(), flush=True)
+    with contextlib.suppress(OSError):  # Nobody reads what we print any more? Serve on.
+        print(head.encode("ascii", "backslashreplace").decode(), flush=True)
     return parse_request(head)
 
 

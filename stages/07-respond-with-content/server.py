@@ -21,7 +21,7 @@ from urllib.parse import unquote
 # --- Settings -------------------------------------------------------------------------------------
 
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
-PIECE = 64 * 1024  # Bytes read or sent at a time: large enough to be fast, small enough to forget.
+PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
 
 settings = argparse.Namespace()  # Filled in by `read_settings`
@@ -29,8 +29,8 @@ settings = argparse.Namespace()  # Filled in by `read_settings`
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
-REQUEST_LINE = re.compile(rf"({TOKEN}) ([!-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: may come first
+REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
+ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
 
 
 class HTTPError(Exception):
@@ -78,7 +78,8 @@ def parse_request(head: str) -> Request:
 def read_request(connection: socket.socket) -> Request:
     """Return what the client asks for, and print it."""
     head = receive(connection).decode("latin-1")
-    print(head.encode("ascii", "backslashreplace").decode(), flush=True)
+    with contextlib.suppress(OSError):  # Nobody reads what we print any more? Serve on.
+        print(head.encode("ascii", "backslashreplace").decode(), flush=True)
     return parse_request(head)
 
 
@@ -122,7 +123,7 @@ GET_ROUTES: dict[str, Callable] = {
 
 def respond(request: Request) -> Response:
     """Choose the answer to `request`."""
-    path, prefix = request.path, request.path[: request.path.find("/", 1) + 1]
+    path, prefix = request.path, request.path[: request.path.find("/", 1) + 1]  # Or ""
     handler = GET_ROUTES.get(path) or GET_ROUTES.get(prefix)
     if handler:
         return handler(request)

@@ -25,10 +25,10 @@ from urllib.parse import parse_qsl, unquote
 # --- Settings -------------------------------------------------------------------------------------
 
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
-PIECE = 64 * 1024  # Bytes read or sent at a time: large enough to be fast, small enough to forget.
+PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
 MAX_HEAD = 64 * 1024  # Bytes. Browsers send 1 to 8 KB; Node's limit is 16 KB, nginx's 32 KB.
-MAX_CONNECTIONS = 300  # Up to three files each: below 1024, the usual limit of a process.
+MAX_CONNECTIONS = 300  # Three descriptors each at most: a process may often have only 1024.
 
 settings = argparse.Namespace()  # Filled in by `read_settings`
 slots = threading.Semaphore(MAX_CONNECTIONS)
@@ -37,13 +37,12 @@ log_lock = threading.Lock()  # One line at a time
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
-REQUEST_LINE = re.compile(rf"({TOKEN}) ([!-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: may come first
-TARGET = re.compile(r"\S+ (/[^#]*|https?://[^/?#@]+([/?][^#]*)?)|OPTIONS \*", re.IGNORECASE)
+REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
+ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
+TARGET = re.compile(r"(?i)\S+ (/[^#]*|https?://[^/?#@:][^/?#@]*([/?][^#]*)?)|OPTIONS \*")
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
 HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[!$%&'()*+\-.;=_~0-9A-Za-z]*)(:[0-9]*)?")
-# A line that ends in anything but CR LF is found as well: it is refused, not waited on.
-END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|\n(?<!\r\n)")
+END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|(?<!\r)\n")  # Or a wrong line end: never wait then.
 
 
 class HTTPError(Exception):
@@ -90,8 +89,8 @@ class Reader:
         deadline = time.monotonic() + settings.idle_timeout  # For all of it, however it drips.
         searched = 0
         while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
-            error = too_long if b"\n" in self.buffer[:MAX_HEAD] else "414 URI Too Long"
-            require(len(self.buffer) < MAX_HEAD, error)
+            in_target = b"\n" not in self.buffer[:MAX_HEAD]
+            require(len(self.buffer) < MAX_HEAD, "414 URI Too Long" if in_target else too_long)
             searched = max(0, len(self.buffer) - 3)  # The ending may have come in part.
             self.buffer += receive(self.connection, deadline - time.monotonic())
         require(match[0].startswith(b"\r\n"))
@@ -122,15 +121,14 @@ def parse_request(head: str) -> Request:
     require(major == "1", "505 HTTP Version Not Supported")
     require(TARGET.fullmatch(f"{method} {target}"))
     fields = parse_fields(lines)
-    host = fields.get("host", "" if minor == "0" else "none, and that is no host")
-    require(HOST_FIELD.fullmatch(host))  # Two Host fields, joined by a comma, are no host either.
+    require("host" in fields or minor == "0")
+    require(HOST_FIELD.fullmatch(fields.get("host", "")))  # Two, joined by a comma, are no host.
     path, query = split_target(target)
     return Request(method, target, path, int(minor), fields, query)
 
 
-def read_request(connection: socket.socket) -> Request:
+def read_request(reader: Reader) -> Request:
     """Return what the client asks for."""
-    reader = Reader(connection)
     head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")
     return parse_request(head)
 
@@ -139,10 +137,9 @@ def read_request(connection: socket.socket) -> Request:
 
 TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 BINARY = "application/octet-stream"
-CONTENT_TYPES = {".html": HTML, ".txt": TEXT, ".css": "text/css; charset=utf-8"}
-CONTENT_TYPES |= {".js": "text/javascript; charset=utf-8", ".json": "application/json"}
-CONTENT_TYPES |= {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
-CONTENT_TYPES |= {".jpeg": "image/jpeg", ".pdf": "application/pdf"}
+CONTENT_TYPES = {".html": HTML, ".txt": TEXT, ".jpg": "image/jpeg", ".pdf": "application/pdf"}
+CONTENT_TYPES |= {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+CONTENT_TYPES |= {".json": "application/json", ".svg": "image/svg+xml", ".png": "image/png"}
 PAGES = {"/": "Hello World!", "/about": "A server in one file", "/blog": "Today I learned to route"}
 
 
@@ -157,7 +154,7 @@ class Response:
     length: int | None = None  # Bytes in the body
 
     def __post_init__(self) -> None:
-        """Count the bytes where they are at hand; all else takes the body in pieces."""
+        """Count the bytes that are at hand; everywhere else a body is an iterator of pieces."""
         if isinstance(self.body, bytes):
             self.body, self.length = iter([self.body]), len(self.body)
 
@@ -233,7 +230,7 @@ GET_ROUTES: dict[str, Callable] = {
 
 def respond(request: Request) -> Response:
     """Choose the answer to `request`."""
-    path, prefix = request.path, request.path[: request.path.find("/", 1) + 1]
+    path, prefix = request.path, request.path[: request.path.find("/", 1) + 1]  # Or ""
     handler = GET_ROUTES.get(path) or GET_ROUTES.get(prefix)
     if handler:
         return handler(request)
@@ -257,8 +254,8 @@ def build_head(response: Response) -> bytes:
 
 def send_response(connection: socket.socket, response: Response) -> None:
     """Send the head, then the body."""
-    connection.settimeout(settings.idle_timeout)  # A client that does not read is silent too.
-    connection.sendall(build_head(response) + next(response.body, b""))  # Together, in one packet
+    connection.settimeout(12 * settings.idle_timeout)  # Slow readers free room in large steps.
+    connection.sendall(build_head(response) + next(response.body, b""))  # Both in one go
     for piece in response.body:
         connection.sendall(piece)
 
@@ -266,13 +263,13 @@ def send_response(connection: socket.socket, response: Response) -> None:
 # --- Connections: who is served, and how long -----------------------------------------------------
 
 
-def log(connection: socket.socket, request: Request | None, response: Response) -> None:
+def log(request: Request | None, response: Response) -> None:
     """Print one line for a request, in the Common Log Format that most servers share."""
     what = f"{request.method} {request.target} HTTP/1.{request.minor}" if request else "-"
     length = response.length
-    client, now = connection.getpeername()[0], time.strftime("%d/%b/%Y:%H:%M:%S %z")
+    now = time.strftime("%d/%b/%Y:%H:%M:%S %z")  # HOST: all clients are on this machine.
     with log_lock, contextlib.suppress(OSError):  # Nobody reads the log any more? Serve on.
-        print(f'{client} - - [{now}] "{what}" {response.status[:3]} {length}', flush=True)
+        print(f'{HOST} - - [{now}] "{what}" {response.status[:3]} {length}', flush=True)
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -290,17 +287,17 @@ def serve_request(connection: socket.socket) -> None:
     """Read one request and answer it."""
     request = None
     try:
-        request = read_request(connection)
+        request = read_request(Reader(connection))
         response = respond(request)
     except HTTPError as error:
         response = error_page(str(error))
     except (ConnectionError, TimeoutError):
         raise
-    except Exception:  # A mistake of ours, or a full disk: the client gets an answer all the same.
+    except Exception:  # A mistake of ours: the client gets an answer all the same.
         traceback.print_exc()
         response = error_page("500 Internal Server Error")
     if not settings.quiet:
-        log(connection, request, response)
+        log(request, response)
     send_response(connection, response)
 
 
@@ -318,8 +315,12 @@ def serve_forever(listener: socket.socket) -> None:
     """Serve each client in a thread of its own, so that nobody waits for somebody slow."""
     while True:
         slots.acquire()
-        connection, _ = listener.accept()
-        threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
+        try:
+            connection, _ = listener.accept()
+            threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
+        except (OSError, RuntimeError):  # No descriptor or no thread is left: others will end soon.
+            slots.release()
+            time.sleep(0.1)
 
 
 def read_settings(arguments: list[str]) -> None:
