@@ -415,8 +415,8 @@ def test_unknown_method(client: Client, words: Words) -> None:
 def test_body_over_the_limit(client: Client, words: Words) -> None:
     """A body that is declared larger than the limit (100 MB) gets `413` at once.
 
-    Why: A server that reads first and checks later can fill its disk. The head says how much will come, so there
-        is no need to wait for it (RFC 9110 section 15.5.14).
+    Why: A server that reads first and checks later can fill its disk. The head says how much will
+        come, so there is no need to wait for it (RFC 9110 section 15.5.14).
     Hint: Compare Content-Length with your limit before you read the first byte of the body, and
         close the connection after the answer: the client may be sending already.
     """

@@ -37,9 +37,9 @@ MEGABYTE = 1_000_000
 def test_stream_sends_chunks(client: Client) -> None:
     """`GET /stream` sends the lines `tick 1` to `tick 5`, each in a chunk of its own.
 
-    Why: A server that makes a body bit by bit knows its length only at the end. So each piece travels with
-        its own size, in hexadecimal digits, and a piece of size 0 ends the body (RFC 9112 section
-        7.1).
+    Why: A server that makes a body bit by bit knows its length only at the end. So each piece
+        travels with its own size, in hexadecimal digits, and a piece of size 0 ends the body
+        (RFC 9112 section 7.1).
     Hint: For each line send `f"{len(line):x}\\r\\n"`, the line, `\\r\\n`; at the end
         `0\\r\\n\\r\\n`. The head says `Transfer-Encoding: chunked`, and has no Content-Length.
     """
