@@ -25,6 +25,7 @@ from tester.wire import (
     WireError,
 )
 
+LATE_END = 0.5  # Seconds after which an end is late: the next ones are not waited for as long.
 SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
 Fields = Iterable[tuple[str, str]]
 
@@ -172,13 +173,16 @@ class Client:
 
         Waits for the end of the connection, which a rule of its own demands: here it may be late.
         """
-        patient = not self.server.keeps_open
+        began = connection.seconds
+        if self.server.keeps_open:
+            connection.half_close()  # Perhaps it ends when it sees that nothing more will come.
         try:
-            rest = connection.read_end(END_TIMEOUT if patient else SHORT_END_TIMEOUT)
-        except WireError as error:
-            if error.kind == "silent":
-                self.server.keeps_open = True
+            rest = connection.read_end(SHORT_END_TIMEOUT if self.server.keeps_open else END_TIMEOUT)
+        except WireError:
             return
+        finally:
+            if connection.seconds - began > LATE_END:
+                self.server.keeps_open = True
         if rest and method == "HEAD":
             raise CheckFailed(
                 f"the answer to HEAD has a body of {len(rest)} bytes",
@@ -197,7 +201,11 @@ class Client:
         connection = self.connect()
         try:
             connection.send(request_bytes("/"))
+            if self.server.keeps_open:
+                connection.half_close()
             connection.read_end(connection.patience, "serving the next client")
+            if connection.seconds > LATE_END:
+                self.server.keeps_open = True
         except WireError as error:
             # A reset is no matter here, unless it was the server's last breath.
             if error.kind != "reset" or self.server.wait_for_exit() is not None:

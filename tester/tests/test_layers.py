@@ -11,6 +11,7 @@ TESTER = Path(__file__).resolve().parents[1]
 LAYERS = (
     *("results", "ladder", "attempt", "response", "wire", "facts", "explain", "suite", "rules"),
     *("grading", "report", "show", "watch", "cli", "__main__", "soak", "bench", "picture"),
+    "mistakes",
 )
 
 
