@@ -7,6 +7,7 @@ so that a fragile server is never disturbed by being looked at.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import shutil
@@ -27,6 +28,7 @@ import psutil
 IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
 STARTUP_TIMEOUT = 10.0  # Seconds until an attempt must listen.
 PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
+OTHER_PORT_PAUSE = 0.3  # Seconds that another port must be open before we believe in it.
 GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the end (SIGKILL).
 EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
 EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited.
@@ -270,7 +272,9 @@ class Server:
                     start_new_session=True,  # Ctrl-C is for us: we stop the attempt ourselves.
                 )
             except OSError as error:
-                raise StartError(f"the attempt can't be started: {error.strerror}") from None
+                advice = " (is its first line #!/bin/sh?)" if error.errno == errno.ENOEXEC else ""
+                message = f"the attempt can't be started: {error.strerror}{advice}"
+                raise StartError(message) from None
             self.output = Output(self._process.stdout)
             self._known = {}
         self.address = self._wait_until_listening()
@@ -279,12 +283,17 @@ class Server:
     def _wait_until_listening(self) -> Address:
         """Watch the system's table of listening sockets. Raises StartError."""
         deadline = time.monotonic() + self.startup_timeout
+        patience = time.monotonic() + OTHER_PORT_PAUSE
         while True:
             if self._over:
                 raise StartError("the run is over")
             found = self._listening()
-            if found:
+            if found and found.port != self.requested_port and patience > time.monotonic():
+                found = None  # Perhaps it opens another port first: look a little longer.
+            elif found:
                 return found
+            else:
+                patience = time.monotonic() + OTHER_PORT_PAUSE
             exited = self.exit_code is not None
             if exited or "Traceback (most recent call last)" in self.output.text:
                 self.output.finish()  # The error's name is in the last line, which may still come.
@@ -375,7 +384,7 @@ class Server:
         """End the attempt and all that it started; `remove` the scratch folder too."""
         with self._lock:
             self._over = remove
-            process, self._process = self._process, None
+            process = self._process
         if process is not None:
             processes = {one.pid: one for one in (*self._tree(process), *self._survivors())}
             _signal(processes.values(), signal.SIGTERM)
@@ -386,6 +395,7 @@ class Server:
             psutil.wait_procs(alive, GRACE)
             process.wait()
             self.output.close()
+            self._process = None  # Last: who is interrupted before this begins again.
         if remove:
             shutil.rmtree(self.scratch, ignore_errors=True)
 

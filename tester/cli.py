@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -98,10 +97,11 @@ def build_parser() -> Parser:
 
 def command_grade(options: argparse.Namespace) -> int:
     """Grade, and report in the ways that are asked for; return the exit code."""
-    from tester.grading import Grading, grade_ladder, grade_stage  # Late: it imports pytest.
+    from tester.grading import Grading, grade_ladder, grade_stage, stop_on_signals  # Slow: late.
     from tester.report.machine import write_json, write_junit
     from tester.report.terminal import make_console, print_ladder, print_stage
 
+    stop_on_signals()
     check_targets(options.json, options.junit)
     seed = secrets.randbelow(100_000) if options.seed is None else options.seed
     grading = Grading(required_attempt(options), options.command, seed, options.startup_timeout)
@@ -131,6 +131,8 @@ def required_attempt(options: argparse.Namespace) -> str | None:
 
 def check_targets(*paths: str | None) -> None:
     """Raise UsageError for a file that can't be written, before all the work is done."""
+    if paths[1] == "-":
+        raise UsageError("--junit needs the name of a file: --junit result.xml")
     for path in filter(None, paths):
         folder = Path(path).parent
         if path != "-" and (Path(path).is_dir() or not os.access(folder, os.W_OK)):
@@ -141,8 +143,10 @@ def check_targets(*paths: str | None) -> None:
 
 def command_watch(options: argparse.Namespace) -> int:
     """Grade again at every save, until Ctrl-C."""
+    from tester.grading import stop_on_signals
     from tester.watch import watch
 
+    stop_on_signals()
     seed = secrets.randbelow(100_000) if options.seed is None else options.seed
     return watch(
         required_attempt(options),
@@ -207,8 +211,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    # A polite kill ends in the same way as Ctrl-C: whatever runs is stopped first.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = build_parser().parse_args(arguments)
     if options.command_name is None:
         print(OVERVIEW, end="")

@@ -92,6 +92,8 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
         failure = {"message": f"the check itself failed: {error!r}"}
     connection = getattr(error, "connection", None)
     number = connection.number if connection else client.record.connections
+    asked = [m.connection for m in client.record.messages if m.direction == "sent"]
+    shown = number if number in asked or not asked else asked[-1]
     return Failure(
         **failure,
         exchange=_choose_messages(client, number),
@@ -100,7 +102,7 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
             b"".join(
                 message.data
                 for message in client.record.messages
-                if message.connection == number and message.direction == "sent"
+                if message.connection == shown and message.direction == "sent"
             ),
             server.address.port if server.hard_coded else DEFAULT_PORT,
         ),

@@ -59,6 +59,10 @@ class Words(random.Random):
         """Return lower-case letters."""
         return "".join(self.choices(string.ascii_lowercase, k=length))
 
+    def mixed(self, length: int = 8) -> str:
+        """Return letters, capital ones among them: a server must not change them."""
+        return self.word(length).capitalize() + self.word(2).upper()
+
     def data(self, size: int) -> bytes:
         """Return `size` bytes of every value."""
         return self.randbytes(size)

@@ -22,6 +22,8 @@ from tester.ladder import ROOT, STAGES, get_stage
 from tester.results import CheckResult, LadderResult, StageResult
 from tester.suite import FIRST_WITH_FILES, LAST_STAGE, SUITE, GivenUp, Rule, Suite, read_rule
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HELPER_GRACE = 5.0  # Seconds that the second process has to stop what it has started.
 RULES = Path(__file__).parent / "rules"
 # Nothing of the user's own pytest is wanted here: neither plugins nor settings nor caches.
 PYTEST_OPTIONS = (
@@ -135,12 +137,31 @@ def _run(
         with _own_pytest():
             code = pytest.main([*PYTEST_OPTIONS, *files], plugins=[collector])
     finally:
-        suite.stop()
+        with _uninterrupted():
+            suite.stop()
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"the checks could not be run: pytest ended with {code!r}")
     return collector
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let no second Ctrl-C keep us from stopping what runs."""
+    saved = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in saved.items():
+            signal.signal(number, handler)
+
+
+def stop_on_signals() -> None:
+    """Make a polite kill, or a closed terminal, end us as Ctrl-C does: all that runs is stopped."""
+    for number in STOP_SIGNALS:
+        if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager
@@ -258,13 +279,18 @@ class Helper:
     def stop(self) -> None:
         """Leave nothing running: what has not ended is interrupted, and cleans up."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait()
+            self._process.stdout.close()  # Whatever it still has to say, nobody listens.
+            self._process.terminate()
+            try:
+                self._process.wait(HELPER_GRACE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
 
 
 def be_helper() -> None:
     """Be the helper: grade what standard input says, and write the verdicts to standard output."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stop_on_signals()
     with contextlib.suppress(KeyboardInterrupt):
         grading, stages = pickle.load(sys.stdin.buffer)
         results = grade_stages(grading, stages)

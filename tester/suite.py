@@ -186,7 +186,7 @@ class Suite:
         else:
             client = waiting.client
         if client.server is self.server:
-            self._count(error)
+            self._count(error, read_rule(item))
         if error is None:
             return
         if not isinstance(error, pytest.skip.Exception):
@@ -221,14 +221,19 @@ class Suite:
                 self._failures_in_a_row["dead"] = MAX_FAILURES_IN_A_ROW["dead"]
                 raise GivenUp(f"the server could not be started again ({error})") from None
 
-    def _count(self, error: BaseException | None) -> None:
-        """Count the failures in a row after which the server was gone or stuck."""
+    def _count(self, error: BaseException | None, rule: Rule) -> None:
+        """Count the requirements in a row after which the server was gone or stuck.
+
+        Edge cases are never needed: no number of them makes us give up.
+        """
         self._doubtful = error is not None
         self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
             self.server.patience = LESS_PATIENCE
         refused = isinstance(error, WireError) and error.kind == "refused"
         gone = error is not None and self.server.exit_code is not None
+        if rule.kind == "edge":
+            return
         for state, now in (("dead", gone or refused), ("stuck", self._stuck)):
             self._failures_in_a_row[state] = self._failures_in_a_row[state] + 1 if now else 0
 

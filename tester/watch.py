@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from tester.attempt import locate
+from tester.attempt import UsageError, locate
 from tester.grading import Grading, grade_ladder, grade_stage
 from tester.ladder import STAGES, get_stage
 from tester.report.terminal import make_console, print_stage
@@ -76,20 +76,29 @@ def watch(
     if stage is None:
         console.print(Text("Looking how far your server has come …", style="dim"))
         stage = min(grade_ladder(grading).reached + 1, len(STAGES))
+    regraded = False
     while True:
         before = snapshot(place)
         if console.is_terminal:
             console.clear()
-        result = grade_stage(grading, stage)
-        print_stage(result, console, verbose)
-        if result.passed:
-            if stage == len(STAGES):
+        try:
+            result = grade_stage(grading, stage)
+        except UsageError as error:  # The program is gone for a moment: it may come back.
+            console.print(Text(str(error)))
+        else:
+            print_stage(result, console, verbose)
+            if result.passed and stage == len(STAGES):
                 console.print(Text("That was the last stage: it is a whole HTTP/1.1 server."))
                 return 0
-            stage += 1
-            _introduce(stage, console)
+            if result.passed:
+                stage += 1
+                _introduce(stage, console)
+        after = snapshot(place)
+        regraded = after != before and not regraded
+        if regraded:  # Saved meanwhile? Once: an attempt may write into its own folder each time.
+            continue
         console.print(Text(f"\nWaiting for you to save {path or command} (Ctrl-C ends) …", "dim"))
-        wait_for_change(place, before)
+        wait_for_change(place, after)
 
 
 def _introduce(stage: int, console: Console) -> None:

@@ -19,6 +19,7 @@ CONNECT_TIMEOUT = 5.0  # Seconds.
 PIECE = 256 * 1024  # Bytes that one recv brings at most.
 MOST = 256 * 1024 * 1024  # Bytes of one connection: a server that sends more will not end any more.
 LIFETIME = 25.0  # Seconds of one connection, for the same reason: a drip is endless too.
+DRIP = 0.5  # Seconds: bytes that came so shortly before the deadline make it a drip, no silence.
 KEPT = 64 * 1024  # Bytes of one message that are kept in the record; of more, head and end.
 
 
@@ -90,7 +91,8 @@ class Connection:
         try:
             self.socket = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
         except OSError as error:
-            kind = "silent" if isinstance(error, TimeoutError) else "refused"
+            kinds = {TimeoutError: "silent", ConnectionResetError: "reset"}
+            kind = kinds.get(type(error), "refused")
             self._end("the connection was refused" if kind == "refused" else "nobody accepted")
             raise WireError(kind, self, "connecting") from None
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -137,6 +139,8 @@ class Connection:
         try:
             data = self.socket.recv(PIECE)
         except TimeoutError:
+            if self.arrivals and self.seconds - self.arrivals[-1][0] < DRIP:
+                raise WireError("endless", self, doing) from None
             self.record.endings.setdefault(
                 self.number, "the connection stayed open, and nothing more came"
             )

@@ -748,7 +748,7 @@ def _print_reached(page: _Page, result: LadderResult) -> None:
     """Print how far the attempt has come."""
     if result.reached:
         text, style = f"You have reached stage {result.reached}", "bold green"
-        text += ", the last one: you have built an HTTP/1.1 server" * (result.reached >= LAST_STAGE)
+        text += ": it is a whole HTTP/1.1 server" * (result.reached >= LAST_STAGE)
     else:
         text, style = "No stage is passed yet", "bold"
     page.write((text, style), (f"  {result.seconds:.1f} s", "dim"))

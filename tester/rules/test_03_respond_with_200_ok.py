@@ -3,8 +3,10 @@
 from tester.facts import CheckFailed, Client, Words, expect, expect_status, request_bytes
 from tester.results import Pointer
 from tester.suite import until, waits
+from tester.wire import WireError
 
 STAGE = 3
+QUIET = 0.3  # Seconds in which nothing may come to a client that has not asked yet.
 
 
 def test_answer_begins_with_the_status_line(client: Client) -> None:
@@ -51,6 +53,25 @@ def test_head_ends_with_an_empty_line(client: Client) -> None:
     expect_status(client.ask("/"), 200)
 
 
+@waits
+def test_waits_for_the_request(client: Client) -> None:
+    """The server waits for a request before it answers or hangs up.
+
+    Why: An answer belongs to a request. What is sent before the request was read is an answer to
+        nothing, and closing then breaks the connection off (a reset).
+    Hint: Call `recv` first, then `sendall`, then `close`.
+    """
+    connection = client.connect()
+    try:
+        data = connection.receive(QUIET)
+    except WireError as error:
+        if error.kind != "silent":
+            raise
+        return
+    message = "the server answered before it was asked" if data else "the server hung up unasked"
+    raise CheckFailed(message, "nothing, until a request comes", repr(data[:60])[1:])
+
+
 @until(3)
 def test_says_hello_on_any_path(client: Client, words: Words) -> None:
     """Any path gets 200, and the body says `Hello World!`.
@@ -64,6 +85,12 @@ def test_says_hello_on_any_path(client: Client, words: Words) -> None:
         expect(
             b"Hello World!" in response.body,
             f"the body for {path} does not say Hello World!",
+            "Hello World!",
+            repr(response.body[:60])[1:],
+        )
+        expect(
+            not response.body.startswith(b"\r\n"),
+            "an empty line too many: the body begins with CR LF",
             "Hello World!",
             repr(response.body[:60])[1:],
         )

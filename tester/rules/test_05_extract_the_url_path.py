@@ -35,8 +35,10 @@ def test_echoes_the_rest_of_the_path(client: Client, words: Words) -> None:
     Hint: `path.removeprefix("/echo/")`, and send it as the body, without a line end after it.
     """
     for size in (1, 8, 200):
-        word = words.word(size)
+        word = words.mixed(size)
         expect_echo(client, f"/echo/{word}", word.encode())
+    word = words.word()
+    expect_echo(client, f"/echo/echo{word}", f"echo{word}".encode())
 
 
 def test_escapes_are_decoded(client: Client, words: Words) -> None:

@@ -1,0 +1,110 @@
+"""Mistakes that people make, each one as a change to a stage's server: the tester catches them all.
+
+One file a stage. Read them to learn what goes wrong, and add yours:
+
+- `changes` are as small as can be: texts of the stage's server.py, and what stands there instead.
+- `rule` names the check that catches it, `words` a piece of what that check says then.
+
+`tests/test_mistakes.py` makes each mistake and sees that it is caught, and in these words; those of
+stage 7 alone with `pytest tester/tests/test_mistakes.py -k 07`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tester.attempt import Server, StartError, locate
+from tester.explain import explain
+from tester.facts import Client, Words
+from tester.ladder import STAGES, read_server
+from tester.results import Failure
+from tester.suite import FIRST_WITH_FILES, call
+
+PATIENCE = 3.0  # Seconds to wait for an answer: many a mistake is that none comes.
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake in the server of a stage."""
+
+    stage: int
+    rule: str
+    """The name of the check that must catch it: `test_length_counts_bytes`."""
+    title: str
+    """What was done, in one plain sentence: `Content-Length counts letters, not bytes`."""
+    changes: tuple[tuple[str, str], ...]
+    """Texts that stand in the server exactly once, each with the text that replaces it."""
+    words: str
+    """A piece of what the failed check says, in any letter case."""
+    row: int | None = None
+    """Its number in the list of beginners' mistakes with which this collection began, if any."""
+
+
+def collect() -> tuple[Mistake, ...]:
+    """Return the mistakes of all stages, in the ladder's order."""
+    modules = (importlib.import_module(f"{__name__}.stage_{stage.number:02}") for stage in STAGES)
+    return tuple(mistake for module in modules for mistake in module.MISTAKES)
+
+
+@functools.cache
+def checks() -> dict[str, tuple[Callable[..., None], int]]:
+    """Return all checks of the rules by their names, each with the stage that introduces it."""
+    found = {}
+    for stage in STAGES:
+        module = importlib.import_module(f"tester.rules.{stage.rules.stem}")
+        for name, function in vars(module).items():
+            if name.startswith("test_"):
+                found[name] = (function, stage.number)
+    return found
+
+
+def source(mistake: Mistake) -> str:
+    """Return the server's text with the mistake in it.
+
+    Raises ValueError where a text that is to be replaced does not stand there exactly once.
+    """
+    text = read_server(mistake.stage)
+    for old, new in mistake.changes:
+        if text.count(old) != 1:
+            raise ValueError(
+                f"stage {mistake.stage}, {mistake.title!r}: this stands {text.count(old)} times in"
+                f" its server, not once: {old!r}"
+            )
+        text = text.replace(old, new)
+    return text
+
+
+def catch(mistake: Mistake, seed: int = 1) -> Failure | None:
+    """Make the mistake, run its check alone, and return what that says; None if it has passed.
+
+    A server that does not even start has failed every check.
+    """
+    with tempfile.TemporaryDirectory(prefix="http-tester-mistake-") as folder:
+        path = Path(folder, "server.py")
+        path.write_text(source(mistake), encoding="utf-8")
+        return run(path, mistake.stage, mistake.rule, seed)
+
+
+def run(path: Path, stage: int, rule: str, seed: int) -> Failure | None:
+    """Run the check `rule` alone on the server at `path`, which is one of `stage`."""
+    function, introduced = checks()[rule]
+    try:
+        with Server(locate(str(path)), with_directory=stage >= FIRST_WITH_FILES) as server:
+            server.patience = PATIENCE
+            client = Client(server, Words(f"{seed}:{rule}"))
+            error = call(function, client)
+            if isinstance(error, pytest.skip.Exception):
+                raise error
+            return explain(error, client, introduced) if error else None
+    except StartError as error:
+        return Failure(str(error), output=error.output)
+
+
+MISTAKES = collect()

@@ -1,0 +1,125 @@
+"""Mistakes of stage 5, Extract the URL Path."""
+
+from tester.mistakes import Mistake
+
+MISTAKES = (
+    Mistake(
+        stage=5,
+        rule="test_query_is_no_part_of_the_path",
+        title="The path is compared with the query still on it",
+        changes=(
+            (
+                'path, _, query = ABSOLUTE.sub("", target).partition("?")',
+                'path, query = ABSOLUTE.sub("", target), ""',
+            ),
+        ),
+        words="not 200",
+        row=52,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_echoes_the_rest_of_the_path",
+        title="The head ends in one line end too many",
+        changes=(('[*lines, "", ""]', '[*lines, "", "", ""]'),),
+        words="the body has",
+        row=25,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_echoes_the_rest_of_the_path",
+        title="A line end is added to what is echoed",
+        changes=(
+            (
+                'text = request.path.removeprefix("/echo/")',
+                r'text = request.path.removeprefix("/echo/") + "\n"',
+            ),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_escapes_are_decoded",
+        title="Escapes are not decoded",
+        changes=(('unquote(path or "/", errors="surrogateescape")', 'path or "/"'),),
+        words="the body has",
+        row=28,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_escapes_are_decoded",
+        title="Escapes are decoded as Latin-1, not as UTF-8",
+        changes=(('errors="surrogateescape")', 'encoding="latin-1")'),),
+        words="the body has",
+        row=32,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_target_is_cut_before_it_is_decoded",
+        title="The target is decoded before it is cut at the question mark",
+        changes=(
+            ('ABSOLUTE.sub("", target).partition', 'unquote(ABSOLUTE.sub("", target)).partition'),
+            ('unquote(path or "/", errors="surrogateescape")', 'path or "/"'),
+        ),
+        words="the body has",
+        row=29,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_decodes_once_only",
+        title="Escapes are decoded twice",
+        changes=(
+            ('unquote(path or "/", errors="surrogateescape")', 'unquote(unquote(path or "/"))'),
+        ),
+        words="the body has",
+        row=30,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_plus_stays_plus",
+        title="A plus in the path becomes a space",
+        changes=(("import unquote", "import unquote_plus as unquote"),),
+        words="the body is wrong",
+        row=31,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_slashes_belong_to_the_value",
+        title="The path is split at slashes, and only one part is echoed",
+        changes=(('request.path.removeprefix("/echo/")', 'request.path.split("/")[2]'),),
+        words="the body has",
+        row=33,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_survives_a_broken_escape",
+        title="Escapes are decoded by hand, and %zz is an error that nobody catches",
+        changes=(
+            (
+                'unquote(path or "/", errors="surrogateescape")',
+                're.sub("%(..)", lambda digits: chr(int(digits[1], 16)), path or "/")',
+            ),
+        ),
+        words="the server exited",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_survives_a_broken_escape",
+        title="Bytes that are no UTF-8 are an error that nobody catches",
+        changes=(('errors="surrogateescape")', 'errors="strict")'),),
+        words="the server exited",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_absolute_form",
+        title="A whole URL is taken for a path",
+        changes=(('ABSOLUTE.sub("", target).partition', "target.partition"),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_absolute_form",
+        title="Only http in small letters is cut off a URL",
+        changes=((", re.IGNORECASE)  # Section 3.2.2", ")  # Section 3.2.2"),),
+        words="not 200",
+    ),
+)

@@ -1,0 +1,328 @@
+"""Mistakes of stage 8, Parse Request Headers."""
+
+from tester.mistakes import Mistake
+
+MISTAKES = (
+    Mistake(
+        stage=8,
+        rule="test_answers_with_the_user_agent",
+        title="A header line is split at every colon",
+        changes=((r'match[2].strip(" \t")', r'line.split(":")[1].strip(" \t")'),),
+        words="the body has",
+        row=42,
+    ),
+    Mistake(
+        stage=8,
+        rule="test_answers_with_the_user_agent",
+        title="Escapes in the value of a field are decoded",
+        changes=(
+            (
+                'request.fields.get("user-agent", "").encode("latin-1")',
+                'unquote(request.fields.get("user-agent", "")).encode("latin-1")',
+            ),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_name_in_any_letter_case",
+        title="The names of fields are compared with their capital letters",
+        changes=(
+            ("match[1].lower()", "match[1]"),
+            ('"host" in fields', '"Host" in fields'),
+            ('fields.get("host"', 'fields.get("Host"'),
+            ('fields.get("user-agent"', 'fields.get("User-Agent"'),
+        ),
+        words="the body has",
+        row=41,
+    ),
+    Mistake(
+        stage=8,
+        rule="test_white_space_around_the_value",
+        title="A space after the colon is demanded",
+        changes=(("({TOKEN}):([", "({TOKEN}): (["),),
+        words="not 200",
+        row=43,
+    ),
+    Mistake(
+        stage=8,
+        rule="test_white_space_around_the_value",
+        title="One letter after the colon is dropped, whatever it is",
+        changes=((r'match[2].strip(" \t")', "match[2][1:]"),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_field_is_found_by_its_name",
+        title="The second header line is taken for the User-Agent",
+        changes=(('request.fields.get("user-agent", "")', "list(request.fields.values())[1]"),),
+        words="the body",
+        row=44,
+    ),
+    Mistake(
+        stage=8,
+        rule="test_field_is_found_by_its_name",
+        title="The whole head is searched for the words User-Agent",
+        changes=(
+            (
+                "    fields = parse_fields(lines)\n",
+                (
+                    "    fields = parse_fields(lines)\n"
+                    '    _, _, rest = head.partition("User-Agent: ")\n'
+                    '    fields["user-agent"] = rest.split("\\r\\n")[0]\n'
+                ),
+            ),
+        ),
+        words="the body",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_no_user_agent_is_no_crash",
+        title="A field that may be missing is looked up without a default",
+        changes=(('request.fields.get("user-agent", "")', 'request.fields["user-agent"]'),),
+        words="the server exited",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_head_in_two_packets",
+        title="What one recv returns is taken for the whole request",
+        changes=(
+            (
+                'head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")',
+                r'head = receive(reader.connection).decode("latin-1").partition("\r\n\r\n")[0]',
+            ),
+        ),
+        words="the server answered when only",
+        row=12,
+    ),
+    Mistake(
+        stage=8,
+        rule="test_head_byte_by_byte",
+        title="recv is called twice if need be, and not more often",
+        changes=(
+            (
+                'head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")',
+                (
+                    "data = receive(reader.connection)\n"
+                    '    data += b"" if b"\\r\\n\\r\\n" in data else receive(reader.connection)\n'
+                    r'    head = data.decode("latin-1").partition("\r\n\r\n")[0]'
+                ),
+            ),
+        ),
+        words="the server answered when only",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_head_of_8_kb",
+        title="The head is read with recv(1024), once",
+        changes=(
+            (
+                'head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")',
+                (
+                    "head = "
+                    r'reader.connection.recv(1024).decode("latin-1").partition("\r\n\r\n")[0]'
+                ),
+            ),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_head_of_8_kb",
+        title="Reading ends when recv returns less than it was asked for",
+        changes=(
+            (
+                "            self.buffer += receive(self.connection)\n",
+                (
+                    "            piece = bytes(1024)\n"
+                    "            while len(piece) == 1024:\n"
+                    "                piece = self.connection.recv(1024)\n"
+                    "                self.buffer += piece\n"
+                ),
+            ),
+        ),
+        words="silent",
+        row=14,
+    ),
+    Mistake(
+        stage=8,
+        rule="test_head_of_8_kb",
+        title="The limit for a head is 4 KB",
+        changes=(("MAX_HEAD = 64 * 1024", "MAX_HEAD = 4 * 1024"),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_malformed_request_line_gets_400",
+        title="A malformed request line is not answered: the connection just ends",
+        changes=(("response = error_page(str(error))", "return"),),
+        words="closed the connection",
+        row=34,
+    ),
+    Mistake(
+        stage=8,
+        rule="test_malformed_request_line_gets_400",
+        title="The first three parts of the request line are enough",
+        changes=(("REQUEST_LINE.fullmatch(line)", "REQUEST_LINE.match(line)"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_malformed_request_line_gets_400",
+        title="A malformed request line gets 404",
+        changes=(('status: str = "400 Bad Request"', 'status: str = "404 Not Found"'),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_line_without_a_colon",
+        title="A header line without a colon is skipped",
+        changes=(
+            (
+                "        match = require(FIELD_LINE.fullmatch(line))\n",
+                (
+                    '        if ":" not in line:\n'
+                    "            continue\n"
+                    "        match = require(FIELD_LINE.fullmatch(line))\n"
+                ),
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_white_space_before_the_colon",
+        title="White space before the colon is allowed",
+        changes=(("({TOKEN}):([", r"({TOKEN})[ \t]*:(["),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_folded_line",
+        title="White space at the beginning of a header line is cut off",
+        changes=(("FIELD_LINE.fullmatch(line)", "FIELD_LINE.fullmatch(line.strip())"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_control_characters_in_a_field",
+        title="A value may hold any character",
+        changes=(
+            (
+                r'FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")',
+                'FIELD_LINE = re.compile(rf"({TOKEN}):(.*)")',
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_control_characters_in_a_field",
+        title="The head is cut with splitlines, which knows more line ends than HTTP",
+        changes=((r'head.split("\r\n")', "head.splitlines()"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_no_host",
+        title="Nobody asks whether there is a Host",
+        changes=(('require("host" in fields or minor == "0")', "pass"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_no_host",
+        title="A Host is demanded of HTTP/1.0, too",
+        changes=(('"host" in fields or minor == "0"', '"host" in fields'),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_two_hosts",
+        title="The last of two fields with the same name overwrites the first",
+        changes=(('f"{fields[name]}, {value}" if name in fields else value', "value"),),
+        words="not 400",
+        row=45,
+    ),
+    Mistake(
+        stage=8,
+        rule="test_bare_line_feed",
+        title="A line may end in LF alone",
+        changes=(
+            (r'rb"\r\n\r\n|\r[^\n]|(?<!\r)\n"', r'rb"\r?\n\r?\n"'),
+            ('        require(match[0].startswith(b"\\r\\n"))\n', ""),
+            (r'head.split("\r\n")', r're.split("\r?\n", head)'),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_bare_carriage_return",
+        title="A value may hold a lone CR",
+        changes=(
+            (r'rb"\r\n\r\n|\r[^\n]|(?<!\r)\n"', r'rb"\r\n\r\n"'),
+            (
+                r'FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")',
+                'FIELD_LINE = re.compile(rf"({TOKEN}):(.*)")',
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_version_that_is_not_http_1",
+        title="Nobody looks at the version",
+        changes=(('    require(major == "1", "505 HTTP Version Not Supported")\n', ""),),
+        words="not 400 or 505",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_target_of_an_unknown_form",
+        title="Nobody asks whether the target begins with a slash",
+        changes=(('    require(TARGET.fullmatch(f"{method} {target}"))\n', ""),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_target_with_forbidden_bytes",
+        title="A target may hold anything but white space",
+        changes=(("([!#-~]+) HTTP", r"(\S+) HTTP"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_host_that_is_no_host",
+        title="Only the beginning of Host is checked",
+        changes=(("HOST_FIELD.fullmatch", "HOST_FIELD.match"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_host_that_is_no_host",
+        title="A Host with a port is refused",
+        changes=(('(:[0-9]*)?")', '")'),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_huge_head_gets_431",
+        title="A head may be as long as it likes",
+        changes=(("MAX_HEAD = 64 * 1024", "MAX_HEAD = 2**30"),),
+        words="not 431",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_huge_target_gets_414",
+        title="A target that is too long is called a head that is too long",
+        changes=(('"414 URI Too Long" if in_target else too_long', "too_long"),),
+        words="not 414",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_survives_a_client_that_leaves_without_a_word",
+        title="An empty recv is not taken for the end: the loop goes on for ever",
+        changes=(('    if not data:\n        raise ConnectionError("the client has left")\n', ""),),
+        words="silent",
+        row=64,
+    ),
+)

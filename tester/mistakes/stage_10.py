@@ -1,0 +1,105 @@
+"""Mistakes of stage 10, Handle Concurrent Connections."""
+
+from tester.mistakes import Mistake
+
+MISTAKES = (
+    Mistake(
+        stage=10,
+        rule="test_silent_clients_hold_nobody_up",
+        title="run is called instead of start, so that clients are served one after the other",
+        changes=(("daemon=True).start()", "daemon=True).run()"),),
+        words="silent",
+        row=17,
+    ),
+    Mistake(
+        stage=10,
+        rule="test_silent_clients_hold_nobody_up",
+        title="The function is called, and only its result is given to the thread",
+        changes=(
+            ("target=serve_connection, args=(connection,)", "target=serve_connection(connection)"),
+        ),
+        words="silent",
+        row=49,
+    ),
+    Mistake(
+        stage=10,
+        rule="test_half_a_request_holds_nobody_up",
+        title="Each thread is waited for with join before the next begins",
+        changes=(
+            ("threading.Thread(target", "thread = threading.Thread(target"),
+            (
+                "daemon=True).start()",
+                "daemon=True)\n            thread.start()\n            thread.join()",
+            ),
+        ),
+        words="silent",
+        row=49,
+    ),
+    Mistake(
+        stage=10,
+        rule="test_fifty_clients_at_once",
+        title="Only ten clients are served at a time",
+        changes=(("MAX_CONNECTIONS = 300", "MAX_CONNECTIONS = 10"),),
+        words="hung up on a silent one before it",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_fifty_clients_at_once",
+        title="All clients share one buffer, as it is a default argument",
+        changes=(
+            (
+                "def serve_request(connection: socket.socket) ->",
+                "def serve_request(connection: socket.socket, reader: Reader = Reader(None)) ->",
+            ),
+            (
+                "request = read_request(Reader(connection))",
+                "reader.connection = connection\n        request = read_request(reader)",
+            ),
+        ),
+        words="the server hung up on a slow client",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_silent_client_is_cut_off",
+        title="No timeout is set",
+        changes=(("    connection.settimeout(max(seconds, 0.001))\n", ""),),
+        words="was still connected",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_silent_client_is_cut_off",
+        title="A client that is cut off in mid-request gets 400",
+        changes=(
+            (
+                "    except HTTPError as error:\n        response = error_page(str(error))\n",
+                (
+                    "    except (HTTPError, TimeoutError):\n"
+                    '        response = error_page("400 Bad Request")\n'
+                ),
+            ),
+        ),
+        words="has not finished its request",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_dripping_client_is_cut_off",
+        title="The timeout begins anew with each byte",
+        changes=(("deadline - time.monotonic()", "settings.idle_timeout"),),
+        words="was still connected",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_idle_connections_do_not_stop_service",
+        title="Only a hundred clients are served at a time",
+        changes=(("MAX_CONNECTIONS = 300", "MAX_CONNECTIONS = 100"),),
+        words="hung up on a silent one before it",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_fifty_clients_at_once",
+        title="Nobody may wait in line for accept: listen(0)",
+        changes=(("listener.listen()\n", "listener.listen(0)\n"),),
+        words="one other was in line before it",
+        row=50,
+    ),
+)

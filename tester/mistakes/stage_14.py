@@ -1,0 +1,454 @@
+"""Mistakes of stage 14, Handle POST Requests."""
+
+from tester.mistakes import Mistake
+
+MISTAKES = (
+    Mistake(
+        stage=14,
+        rule="test_echo_gives_the_body_back",
+        title="The body is decoded and encoded again, which spoils what is no text",
+        changes=(
+            (
+                "copy.writelines(request.body)",
+                (
+                    'copy.writelines(piece.decode("utf-8", "replace").encode() for piece in '
+                    "request.body)"
+                ),
+            ),
+        ),
+        words="the body",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_echo_gives_the_body_back",
+        title="What POST /echo sends back is called plain text",
+        changes=(("content_type=BINARY, length=copy", "content_type=TEXT, length=copy"),),
+        words="not application/octet-stream",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_body_may_hold_anything",
+        title="White space at the ends of a body is cut off",
+        changes=(("copy.writelines(request.body)", 'copy.write(b"".join(request.body).strip())'),),
+        words="the body has",
+        row=60,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_body_may_hold_anything",
+        title="The body is cut at its first empty line",
+        changes=(
+            (
+                "copy.writelines(request.body)",
+                r'copy.write(b"".join(request.body).split(b"\r\n\r\n")[0])',
+            ),
+        ),
+        words="the body has",
+        row=60,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_empty_body",
+        title="One byte more is waited for than the body has",
+        changes=(("while length > 0:", "while length >= 0:"),),
+        words="closed the connection",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_length_in_any_letter_case",
+        title="Content-Length is looked up with its capital letters",
+        changes=(
+            ("match[1].lower()", "match[1]"),
+            ('"host" in fields', '"Host" in fields'),
+            ('fields.get("host"', 'fields.get("Host"'),
+            ('request.fields.get("content-length"', 'request.fields.get("Content-Length"'),
+        ),
+        words="the body has 0 bytes",
+        row=41,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_body_in_several_packets",
+        title="Only what came together with the head is taken for the body",
+        changes=(("self.buffer = receive(self.connection, settings.idle_timeout)", "return"),),
+        words="the body has",
+        row=60,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_upload_in_several_packets",
+        title="Only the first piece of an upload is stored",
+        changes=(("file.writelines(request.body)", 'file.write(next(iter(request.body), b""))'),),
+        words="the body has",
+        row=60,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stores_a_file",
+        title="What has been created is answered with 200",
+        changes=(('Response("201 Created")', "Response()"),),
+        words="not 201",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stores_a_file",
+        title="The name of an upload is not decoded",
+        changes=(
+            (
+                "    path = find_file(request)\n    if not path or not path.parent",
+                (
+                    "    request.path = request.target\n"
+                    "    path = find_file(request)\n"
+                    "    if not path or not path.parent"
+                ),
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stores_large_and_empty_files",
+        title="Only the first 64 KB of an upload are stored",
+        changes=(("file.writelines(request.body)", 'file.write(b"".join(request.body)[:PIECE])'),),
+        words="the body has 65536 bytes",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stores_large_and_empty_files",
+        title="An empty body makes no file",
+        changes=(("upload.replace(path)", "upload.stat().st_size and upload.replace(path)"),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_replaces_a_file",
+        title="The body is added after the old file",
+        changes=(("upload.replace(path)", 'path.open("ab").write(upload.read_bytes())'),),
+        words="the body has 320 bytes, not 20",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_replaces_a_file",
+        title="The new file is written over the old one, whose end stays where it was longer",
+        changes=(
+            (
+                "upload.replace(path)",
+                'path.touch()\n        path.open("r+b").write(upload.read_bytes())',
+            ),
+        ),
+        words="the body has 300 bytes, not 20",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_replaces_a_file",
+        title="A file that is there already is not replaced",
+        changes=(("not path.parent.is_dir()", "path.exists()"),),
+        words="not 200 or 201 or 204",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_writes_nothing_outside",
+        title="An upload is stored wherever its name leads",
+        changes=(
+            (
+                "    path = find_file(request)\n    if not path or not path.parent",
+                (
+                    '    path = settings.directory / request.path.removeprefix("/files/")\n'
+                    "    if not path or not path.parent"
+                ),
+            ),
+        ),
+        words="outside the folder",
+        row=55,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_writes_nothing_outside",
+        title="The folder for uploads is compared letter by letter, with startswith",
+        changes=(("path.is_relative_to(root)", "str(path).startswith(str(root))"),),
+        words="outside the folder",
+        row=56,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_length_that_is_no_number",
+        title="Content-Length is given to int, and its error is not caught",
+        changes=(
+            ('require(re.fullmatch("[0-9]+", digits))', "pass"),
+            ('length = int(digits.lstrip("0")[:15] or "0")', "length = int(digits)"),
+        ),
+        words="not 400",
+        row=62,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_length_that_is_no_number",
+        title="A negative Content-Length is taken for a length",
+        changes=(
+            ('"[0-9]+", digits', '"-?[0-9]+", digits'),
+            ('length = int(digits.lstrip("0")[:15] or "0")', "length = int(digits)"),
+        ),
+        words="not 400",
+        row=62,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_length_in_digits_only",
+        title="Whatever int takes is a Content-Length",
+        changes=(
+            (
+                'require(re.fullmatch("[0-9]+", digits))',
+                (
+                    "try:\n"
+                    "        int(digits)\n"
+                    "    except ValueError:\n"
+                    '        raise HTTPError("400 Bad Request") from None'
+                ),
+            ),
+            ('length = int(digits.lstrip("0")[:15] or "0")', "length = int(digits)"),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_length_in_digits_only",
+        title="isdigit is asked, which is true for ² as well",
+        changes=(('re.fullmatch("[0-9]+", digits)', "digits.isdigit()"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_leaving_in_mid_body_stores_nothing",
+        title="The end of the connection is taken for the end of the body",
+        changes=(
+            (
+                "self.buffer = receive(self.connection, settings.idle_timeout)",
+                (
+                    "try:\n"
+                    "                    self.buffer = receive(self.connection, "
+                    "settings.idle_timeout)\n"
+                    "                except ConnectionError:\n"
+                    "                    return"
+                ),
+            ),
+        ),
+        words="as if they were the file",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_leaving_in_mid_body_changes_nothing",
+        title="The old file is opened for writing, which empties it at once",
+        changes=(
+            ('upload.open("xb")', 'path.open("wb")'),
+            ("upload.replace(path)", "pass"),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_method_that_the_path_does_not_have",
+        title="The method is ignored",
+        changes=(
+            ("if handlers.get(request.method):", 'if handlers["GET"]:'),
+            ("return handlers[request.method](request)", 'return handlers["GET"](request)'),
+        ),
+        words="not 405",
+        row=36,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_method_that_the_path_does_not_have",
+        title="An answer 405 does not say what is allowed",
+        changes=(
+            (
+                'return Response(status, fields={"Allow": f"OPTIONS, {allowed}"})',
+                "return Response(status)",
+            ),
+        ),
+        words="no field Allow",
+        row=36,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_echo_has_no_get",
+        title="A path that has only POST is not found for GET",
+        changes=(("    if allowed:", '    if handlers["GET"]:'),),
+        words="not 405",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_head_is_get_without_the_body",
+        title="HEAD is answered with a body",
+        changes=(("        response.body = iter(())  # All", "        pass  # All"),),
+        words="the answer to HEAD has a body",
+        row=40,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_head_is_get_without_the_body",
+        title="HEAD says that the length is 0",
+        changes=(("response.body = iter(())", "response.body, response.length = iter(()), 0"),),
+        words="Content-Length is",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_head_is_get_without_the_body",
+        title="HEAD is refused",
+        changes=(
+            ('"HEAD": GET_ROUTES, ', ""),
+            ("{*ROUTES,", '{*ROUTES, "HEAD",'),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_unknown_method",
+        title="A method that nobody knows gets 405",
+        changes=(
+            (
+                (
+                    "    if request.method not in KNOWN_METHODS:\n"
+                    '        return error_page("501 Not Implemented")\n'
+                ),
+                "",
+            ),
+        ),
+        words="not 501",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_body_over_the_limit",
+        title="A body may be as long as it likes",
+        changes=(('    require(length <= MAX_BODY, "413 Content Too Large")\n', ""),),
+        words="waited for them instead of refusing",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_different_lengths",
+        title="Of two Content-Length, the last one counts",
+        changes=(('f"{fields[name]}, {value}" if name in fields else value', "value"),),
+        words="not 400",
+        row=45,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_post_without_a_length",
+        title="A POST without Content-Length is refused",
+        changes=(
+            (
+                'fields.get("content-length", "0")',
+                'fields.get("content-length", "0" if request.method == "GET" else "")',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_options_of_a_path",
+        title="OPTIONS is refused like a method that the path does not have",
+        changes=(
+            (
+                '"200 OK" if request.method == "OPTIONS" else "405 Method Not Allowed"',
+                '"405 Method Not Allowed"',
+            ),
+        ),
+        words="not 200 or 204",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_options_of_the_server",
+        title="The target * is refused, for OPTIONS too",
+        changes=((r'|OPTIONS \*")', '")'),),
+        words="not 200 or 204",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_post_to_a_folder",
+        title="Nobody asks whether the name of an upload is a folder",
+        changes=((" and not path.is_dir() else", " else"),),
+        words="not a 4xx",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_writes_through_no_link",
+        title="An upload follows a link out of the folder",
+        changes=(("os.path.realpath", "os.path.normpath"),),
+        words="wrote through a link",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_broken_upload_leaves_nothing_behind",
+        title="The temporary file of a broken upload stays",
+        changes=(("        upload.unlink(missing_ok=True)", "        pass"),),
+        words="in the folder by uploads",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_expect_continue",
+        title="100 Continue is never sent",
+        changes=(
+            (
+                r'        reader.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")',
+                "        pass",
+            ),
+        ),
+        words="no 100 Continue came",
+        row=61,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_expect_continue",
+        title=("100-Continue is compared letter by letter, so that a capital C is not understood"),
+        changes=(('.pop("expect", "").lower()', '.pop("expect", "")'),),
+        words="no 100 Continue came",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_no_continue_for_old_clients",
+        title="100 Continue is sent to an HTTP/1.0 client, too",
+        changes=(("request.minor > 0 and request.fields.pop", "request.fields.pop"),),
+        words="100 Continue, not 201",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_refused_body_costs_no_answer",
+        title="The connection is closed with the body of a refused request still unread",
+        changes=(("        hang_up(connection)", "        connection.close()"),),
+        words="reset",
+        row=63,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_readers_never_see_half_a_file",
+        title="The old file is deleted before the new one has come",
+        changes=(
+            ("    upload = settings", "    path.unlink(missing_ok=True)\n    upload = settings"),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_readers_never_see_half_a_file",
+        title="The body is written into the file while others may read it",
+        changes=(
+            ('upload.open("xb")', 'path.open("wb", buffering=0)'),
+            ("upload.replace(path)", "pass"),
+        ),
+        words="a reader got",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stalled_body_is_cut_off",
+        title="At the timeout, what has come of the body is stored",
+        changes=(
+            (
+                "            file.writelines(request.body)\n",
+                (
+                    "            with contextlib.suppress(TimeoutError):\n"
+                    "                file.writelines(request.body)\n"
+                ),
+            ),
+        ),
+        words="of the body that stalled",
+    ),
+)

@@ -1,0 +1,217 @@
+"""Mistakes of stage 16, Support HTTP Compression."""
+
+from tester.mistakes import Mistake
+
+MISTAKES = (
+    Mistake(
+        stage=16,
+        rule="test_compresses_when_gzip_is_accepted",
+        title="Nothing is ever compressed",
+        changes=(('if accepts_gzip(request.fields.get("accept-encoding", ""))', "if False"),),
+        words="the text is not compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_compresses_when_gzip_is_accepted",
+        title="The head says gzip, but the body is plain",
+        changes=(('gzip.open(packed, "wb", compresslevel=6)', "contextlib.nullcontext(packed)"),),
+        words="not in gzip format",
+        row=65,
+    ),
+    Mistake(
+        stage=16,
+        rule="test_compresses_when_gzip_is_accepted",
+        title="The body is compressed by zlib, whose format is another",
+        changes=(
+            ("import gzip\n", "import gzip\nimport zlib\n"),
+            ('gzip.open(packed, "wb", compresslevel=6)', "contextlib.nullcontext(packed)"),
+            (
+                "packer.writelines(response.body)",
+                'packer.write(zlib.compress(b"".join(response.body)))',
+            ),
+        ),
+        words="zlib format",
+        row=65,
+    ),
+    Mistake(
+        stage=16,
+        rule="test_compresses_when_gzip_is_accepted",
+        title="The body is compressed, but the head does not say so",
+        changes=(('            response.fields["Content-Encoding"] = "gzip"\n', ""),),
+        words="no Content-Encoding says so",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_compresses_when_gzip_is_accepted",
+        title="The body is compressed twice",
+        changes=(
+            (
+                "packer.writelines(response.body)",
+                'packer.write(gzip.compress(b"".join(response.body)))',
+            ),
+        ),
+        words="compressed twice",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_does_not_compress_unless_it_is_accepted",
+        title="Text is compressed for everybody",
+        changes=(('if accepts_gzip(request.fields.get("accept-encoding", ""))', "if True"),),
+        words="is compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_does_not_compress_unless_it_is_accepted",
+        title="Text is compressed for whoever sends Accept-Encoding, whatever is in it",
+        changes=(
+            (
+                'if accepts_gzip(request.fields.get("accept-encoding", ""))',
+                'if "accept-encoding" in request.fields',
+            ),
+        ),
+        words="is compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_finds_gzip_in_a_list",
+        title="Accept-Encoding is compared as a whole, though it is a list",
+        changes=(
+            (
+                'if accepts_gzip(request.fields.get("accept-encoding", ""))',
+                'if request.fields.get("accept-encoding", "") == "gzip"',
+            ),
+        ),
+        words="the text is not compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_finds_gzip_in_a_list",
+        title="The list is split at commas, but the spaces stay",
+        changes=((r'coding.strip(" \t")', "coding"),),
+        words="the text is not compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_content_length_is_the_compressed_length",
+        title="Content-Length is the length before compression",
+        changes=(
+            ("response.body, response.length = read_file", "response.body = read_file"),
+            ("packed.tell()), packed.tell()", "packed.tell())"),
+        ),
+        words="Content-Length counts the",
+        row=65,
+    ),
+    Mistake(
+        stage=16,
+        rule="test_unpacks_to_the_same_bytes",
+        title="Only the first piece of a long body is compressed",
+        changes=(("packer.writelines(response.body)", "packer.write(next(response.body))"),),
+        words="the body has 65536 bytes",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_unpacks_to_the_same_bytes",
+        title="A file is decoded before it is compressed, which spoils what is no text",
+        changes=(
+            (
+                "packer.writelines(response.body)",
+                'packer.write(b"".join(response.body).decode("utf-8", "replace").encode())',
+            ),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_weight_zero_is_a_no",
+        title="gzip is looked for anywhere in Accept-Encoding, and q=0 is overlooked",
+        changes=(
+            (
+                'if accepts_gzip(request.fields.get("accept-encoding", ""))',
+                'if "gzip" in request.fields.get("accept-encoding", "")',
+            ),
+        ),
+        words="is compressed",
+        row=65,
+    ),
+    Mistake(
+        stage=16,
+        rule="test_weight_zero_is_a_no",
+        title="A weight is compared letter by letter, so that q=0.0 is a yes",
+        changes=(
+            (r'not re.fullmatch(r"[ \t]*q=0(\.0*)?[ \t]*", weight)', 'weight.strip() != "q=0"'),
+        ),
+        words="is compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_star_is_a_yes",
+        title="The star in Accept-Encoding is not understood",
+        changes=(('wanted.get("gzip", wanted.get("*", False))', 'wanted.get("gzip", False)'),),
+        words="the text is not compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_names_compare_whole",
+        title="Whatever ends in gzip is taken for gzip",
+        changes=(
+            (
+                'wanted.get("gzip", wanted.get("*", False))',
+                'any(name.endswith("gzip") and wanted[name] for name in wanted)',
+            ),
+        ),
+        words="is compressed",
+        row=65,
+    ),
+    Mistake(
+        stage=16,
+        rule="test_names_compare_whole",
+        title="GZIP in capital letters is not understood",
+        changes=(("accepted.lower().split", "accepted.split"),),
+        words="the text is not compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_says_vary",
+        title="Caches are not told that the answer depends on Accept-Encoding",
+        changes=(('response.fields["Vary"] = "Accept-Encoding"  # Ca', "pass  # Ca"),),
+        words="does not say Vary",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_says_vary",
+        title="Vary is sent only with compressed answers",
+        changes=(
+            ('response.fields["Vary"] = "Accept-Encoding"  # Ca', "pass  # Ca"),
+            (
+                '            response.fields["Content-Encoding"] = "gzip"\n',
+                (
+                    '            response.fields["Vary"] = "Accept-Encoding"\n'
+                    '            response.fields["Content-Encoding"] = "gzip"\n'
+                ),
+            ),
+        ),
+        words="does not say Vary",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_does_not_compress_what_is_packed",
+        title="Images and archives are compressed once more",
+        changes=((" and response.content_type.startswith(COMPRESSIBLE)", ""),),
+        words="was compressed again",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_head_says_the_same_as_get",
+        title="HEAD is answered as if gzip were not accepted",
+        changes=(
+            (
+                'if accepts_gzip(request.fields.get("accept-encoding", ""))',
+                (
+                    'if request.method != "HEAD" and '
+                    'accepts_gzip(request.fields.get("accept-encoding", ""))'
+                ),
+            ),
+        ),
+        words="for HEAD",
+    ),
+)

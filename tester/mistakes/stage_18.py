@@ -1,0 +1,382 @@
+"""Mistakes of stage 18, Chunked Transfer Encoding."""
+
+from tester.mistakes import Mistake
+
+MISTAKES = (
+    Mistake(
+        stage=18,
+        rule="test_stream_sends_chunks",
+        title="The last chunk is missing",
+        changes=(('    yield b"0\\r\\n\\r\\n"\n', ""),),
+        words="the last chunk",
+        row=66,
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_sends_chunks",
+        title="The last chunk is sent without its empty line",
+        changes=(('    yield b"0\\r\\n\\r\\n"\n', '    yield b"0\\r\\n"\n'),),
+        words="the last chunk",
+        row=66,
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_sends_chunks",
+        title="The line end after the data of a chunk is missing",
+        changes=((r'b"%x\r\n%b\r\n"', r'b"%x\r\n%b"'),),
+        words="not followed by CR LF",
+        row=66,
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_sends_chunks",
+        title="An empty chunk is sent in mid-stream",
+        changes=(
+            (
+                r'yield f"tick {number}\n".encode()',
+                r'yield f"tick {number}\n".encode() * (number != 3)',
+            ),
+        ),
+        words="bytes too many",
+        row=66,
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_sends_chunks",
+        title="The size of a chunk counts the line end after it",
+        changes=(("(len(piece), piece)", "(len(piece) + 2, piece)"),),
+        words="not followed by CR LF",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_sends_chunks",
+        title="The head says chunked, but the body is plain",
+        changes=(("        response.body = make_chunks(response.body)\n", ""),),
+        words="chunk framing",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_sends_chunks",
+        title="The head has both Content-Length and Transfer-Encoding",
+        changes=(
+            (
+                '    if response.length is not None:\n        fields["Content-Length"]',
+                '    if True:\n        fields["Content-Length"]',
+            ),
+        ),
+        words="both Content-Length and Transfer-Encoding",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_sends_chunks",
+        title="All lines are collected, and sent in one chunk",
+        changes=(
+            (
+                "response.body = make_chunks(response.body)",
+                'response.body = make_chunks(iter([b"".join(response.body)]))',
+            ),
+        ),
+        words="the five lines came in 1 chunks",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_first_line_comes_well_before_the_last",
+        title="All chunks are collected before the first is sent",
+        changes=(
+            (
+                "response.body = make_chunks(response.body)",
+                'response.body = iter([b"".join(make_chunks(response.body))])',
+            ),
+        ),
+        words="the lines were held back",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_connection_is_usable_after_a_stream",
+        title="A line end too many is sent after the last chunk",
+        changes=(('    yield b"0\\r\\n\\r\\n"\n', '    yield b"0\\r\\n\\r\\n\\r\\n"\n'),),
+        words="2 bytes too many",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_connection_is_usable_after_a_stream",
+        title="The connection is closed after a stream",
+        changes=(
+            (
+                "response.body = make_chunks(response.body)",
+                "response.body = make_chunks(response.body)\n        response.keep = False",
+            ),
+        ),
+        words="request 2 on this connection",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_http_1_0_gets_no_chunks",
+        title="HTTP/1.0 clients are sent chunks, too",
+        changes=(
+            ("if response.length is None and request.minor > 0:", "if response.length is None:"),
+        ),
+        words="the answer has Transfer-Encoding",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_decodes_a_chunked_body",
+        title="What has come is taken for the body, sizes and all",
+        changes=(
+            (
+                "read_chunks(reader) if length is None",
+                "reader.read_pieces(len(reader.buffer)) if length is None",
+            ),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_decodes_a_chunked_body",
+        title="Only the first chunk is read",
+        changes=(("    while size != 0:\n", "    while size == -1:\n"),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stores_a_chunked_body",
+        title="A chunked body may have 64 KB at most",
+        changes=(("total, size = 0, -1", "total, size = MAX_BODY - PIECE, -1"),),
+        words="not 201",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_size_is_hexadecimal",
+        title="The size of a chunk is read as a decimal number",
+        changes=(
+            (
+                "size = int(require(CHUNK_LINE.fullmatch(line))[1], 16)",
+                "size = int(require(CHUNK_LINE.fullmatch(line))[1])",
+            ),
+        ),
+        words="not 200",
+        row=66,
+    ),
+    Mistake(
+        stage=18,
+        rule="test_size_is_hexadecimal",
+        title="Only small letters are understood in the size of a chunk",
+        changes=(("([0-9A-Fa-f]+)(;", "([0-9a-f]+)(;"),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_chunks_may_be_cut_at_any_byte",
+        title="One recv is taken for one chunk",
+        changes=(
+            (
+                "        yield from reader.read_pieces(size)\n",
+                '        yield next(reader.read_pieces(size), b"")\n',
+            ),
+        ),
+        words="not 200",
+        row=66,
+    ),
+    Mistake(
+        stage=18,
+        rule="test_chunks_may_be_cut_at_any_byte",
+        title="What came after the last chunk is thrown away",
+        changes=(
+            (
+                "    while line := reader.",
+                '    reader.buffer = b"\\r\\n"\n    while line := reader.',
+            ),
+        ),
+        words="closed the connection",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refuses_a_size_that_is_no_number",
+        title="Whatever int takes is the size of a chunk",
+        changes=(
+            (
+                "size = int(require(CHUNK_LINE.fullmatch(line))[1], 16)",
+                (
+                    "try:\n"
+                    '            size = int(line.partition(";")[0], 16)\n'
+                    "        except ValueError:\n"
+                    '            raise HTTPError("400 Bad Request") from None'
+                ),
+            ),
+        ),
+        words="not 400",
+        row=66,
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refuses_a_size_that_is_no_number",
+        title="A size that is no number is an error that nobody catches",
+        changes=(
+            (
+                "size = int(require(CHUNK_LINE.fullmatch(line))[1], 16)",
+                'size = int(line.partition(";")[0], 16)',
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refuses_a_size_that_is_no_number",
+        title="The digits up to the first bad letter are taken for the size",
+        changes=(("CHUNK_LINE.fullmatch", "CHUNK_LINE.match"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_ignores_extensions_and_trailers",
+        title="Chunk extensions are refused",
+        changes=(
+            (
+                "size = int(require(CHUNK_LINE.fullmatch(line))[1], 16)",
+                'size = int(require(re.fullmatch("([0-9A-Fa-f]+)", line))[1], 16)',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_ignores_extensions_and_trailers",
+        title="Trailers are taken for the beginning of the next request",
+        changes=(("while line := reader.", "if line := reader."),),
+        words="a body with trailers",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refuses_malformed_extensions",
+        title="All that stands after the size of a chunk is ignored",
+        changes=(
+            (
+                "size = int(require(CHUNK_LINE.fullmatch(line))[1], 16)",
+                'size = int(require(re.match("([0-9A-Fa-f]+) *(;|$)", line))[1], 16)',
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refuses_malformed_trailers",
+        title="Trailers are skipped without a look at them",
+        changes=(("        parse_fields([line])", "        pass"),),
+        words="not 400",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refuses_both_lengths",
+        title="Transfer-Encoding wins over Content-Length",
+        changes=(
+            ('"content-length" not in request.fields and request.minor > 0', "request.minor > 0"),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_other_codings_are_not_implemented",
+        title="It is enough that chunked is somewhere in Transfer-Encoding",
+        changes=(
+            (
+                '        require(codings == ["chunked"], "501 Not Implemented")\n',
+                '        require("chunked" in coding, "501 Not Implemented")\n',
+            ),
+        ),
+        words="not 501",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_other_codings_are_not_implemented",
+        title="It is enough that the last transfer coding is chunked",
+        changes=(
+            (
+                '        require(codings == ["chunked"], "501 Not Implemented")\n',
+                '        require(codings[-1] == "chunked", "501 Not Implemented")\n',
+            ),
+        ),
+        words="not 501",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_chunked_comes_last_and_once",
+        title="Transfer codings are put into a set, so that chunked twice is chunked once",
+        changes=(
+            (
+                r'codings = [name.strip(" \t") for name in coding.lower().split(",")]',
+                r'codings = list({name.strip(" \t") for name in coding.lower().split(",")})',
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_coding_in_any_letter_case",
+        title="Chunked with a capital letter is not understood",
+        changes=(("coding.lower().split", "coding.split"),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_huge_chunk_is_too_large",
+        title="The chunks of a body may be as many and as large as they like",
+        changes=(("total += size + len(line)", "total += 0"),),
+        words="a chunk size of 10 GB",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_many_chunks_are_too_large",
+        title="The limit for a body holds for each chunk alone",
+        changes=(("total += size + len(line)", "total = size + len(line)"),),
+        words="chunks that add up to 114 MB",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refuses_a_chunk_without_its_end",
+        title="Two bytes after the data of a chunk are skipped unread",
+        changes=(
+            (
+                r'require(size == 0 or b"".join(reader.read_pieces(2)) == b"\r\n")',
+                'b"".join(reader.read_pieces(2 if size else 0))',
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stores_nothing_without_the_last_chunk",
+        title="The end of the connection is taken for the end of the chunks",
+        changes=(
+            (
+                '        line = reader.read_until(END_OF_LINE, "400 Bad Request")\n',
+                (
+                    "        try:\n"
+                    '            line = reader.read_until(END_OF_LINE, "400 Bad Request")\n'
+                    "        except ConnectionError:\n"
+                    "            return\n"
+                ),
+            ),
+        ),
+        words="without its last chunk",
+        row=66,
+    ),
+    Mistake(
+        stage=18,
+        rule="test_head_of_a_stream_has_no_body",
+        title="HEAD brings the last chunk",
+        changes=(
+            (
+                "        response.body = iter(())  # All",
+                "        response.body = make_chunks(iter(()))  # All",
+            ),
+        ),
+        words="the answer to HEAD has a body",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refused_chunks_are_no_request",
+        title="The chunks of a refused request are not read, and taken for the next request",
+        changes=(("for _ in request.body:\n            pass  # What", "pass  # What"),),
+        words="were read as the next request",
+    ),
+)

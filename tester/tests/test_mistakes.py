@@ -1,0 +1,131 @@
+"""Every mistake of the collection is caught by its check, in the words that it expects."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tester.attempt import Server, locate
+from tester.facts import Client, Words
+from tester.ladder import STAGES, Stage
+from tester.mistakes import MISTAKES, Mistake, catch, checks, source
+from tester.suite import FIRST_WITH_FILES, call
+
+LEAST = 250  # Mistakes; there may be more, and there should be.
+# Those that take long stand together: spread out, each of several workers gets some of them.
+SPREAD = [mistake for start in range(16) for mistake in MISTAKES[start::16]]
+ROWS = range(1, 67)  # Of the list of beginners' mistakes with which the collection began.
+OUT_OF_SIGHT = {
+    2: "SO_REUSEADDR was missing in the run before: no server shows what an older one was like",
+    4: "SO_REUSEPORT and an old server on the same port: the tester gives each run a free port",
+    7: "port 80 without the right to it: the tester gives a port that everybody may have",
+    8: "127.0.0.1 and not ::1: the tester connects to the address on which the server listens",
+    10: "`Listening` is printed but not flushed: the tester does not wait for words",
+    47: "decoded text in a field: no stage sends back in a field what a client has sent",
+    58: "sys.argv[2] without --directory: the tester always gives one from stage 12 on",
+}
+
+
+def identify(mistake: Mistake) -> str:
+    """Return the name of a mistake in pytest's report."""
+    return f"{mistake.stage:02}: {mistake.title}"
+
+
+@pytest.mark.parametrize("mistake", SPREAD, ids=identify)
+def test_a_mistake_is_caught(mistake: Mistake) -> None:
+    """By its own check, and the message names it."""
+    failure = catch(mistake)
+    assert failure is not None, f"{mistake.rule} has passed"
+    assert mistake.words.lower() in failure.message.lower()
+    assert not failure.message.startswith("the check itself failed")
+
+
+def test_a_mistake_is_a_program() -> None:
+    """Its changes can be made, and what comes out is Python, and not what it was before."""
+    for mistake in MISTAKES:
+        text = source(mistake)
+        compile(text, mistake.title, "exec")
+        assert all(old != new for old, new in mistake.changes)
+        assert mistake.words
+    assert [one.stage for one in MISTAKES] == sorted(one.stage for one in MISTAKES)
+
+
+def test_a_change_that_does_not_fit_is_named() -> None:
+    """Whoever edits a server is told which mistake to adapt."""
+    for old in ("no such text", "socket"):
+        mistake = Mistake(1, "test_accepts_a_connection", "Forgets", ((old, ""),), "refused")
+        with pytest.raises(ValueError, match="Forgets.*times in its server, not once"):
+            source(mistake)
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.slug)
+def test_without_the_mistake_the_check_passes(stage: Stage) -> None:
+    """So it is the mistake that each check has seen."""
+    rules = {mistake.rule for mistake in MISTAKES if mistake.stage == stage.number}
+    marks = {rule: {mark.name for mark in read_marks(rule)} for rule in rules}
+    order = sorted(rules, key=lambda rule: ("restarts" in marks[rule], rule))
+    waiting = [rule for rule in order if "waits" in marks[rule]]
+    attempt, files = locate(str(stage.server)), stage.number >= FIRST_WITH_FILES
+    with (
+        Server(attempt, with_directory=files) as server,
+        Server(attempt, with_directory=files) as other,
+        ThreadPoolExecutor(max(len(waiting), 1)) as pool,
+    ):
+        outcomes = {rule: pool.submit(run_check, rule, other) for rule in waiting}
+        errors = {rule: run_check(rule, server) for rule in order if rule not in waiting}
+        errors |= {rule: outcome.result() for rule, outcome in outcomes.items()}
+    assert not {rule: error for rule, error in errors.items() if error is not None}
+
+
+def run_check(rule: str, server: Server) -> BaseException | None:
+    """Run the check `rule` on `server` and return what it raises."""
+    function, _ = checks()[rule]
+    return call(function, Client(server, Words(f"1:{rule}")))
+
+
+def read_marks(rule: str) -> list[pytest.Mark]:
+    """Return the marks of the check `rule`."""
+    function, _ = checks()[rule]
+    return getattr(function, "pytestmark", [])
+
+
+def test_every_check_catches_a_mistake() -> None:
+    """A check that nothing fails is worth nothing."""
+    assert checks().keys() == {mistake.rule for mistake in MISTAKES}
+    assert len(MISTAKES) >= LEAST
+
+
+def test_a_check_is_in_force_where_its_mistake_is_made() -> None:
+    """Else nobody who makes the mistake would be told."""
+    for mistake in MISTAKES:
+        function, introduced = checks()[mistake.rule]
+        last = [mark.args[0] for mark in read_marks(mistake.rule) if mark.name == "until"] or [18]
+        assert introduced <= mistake.stage <= last[0], mistake.title
+
+
+def test_a_mistake_has_a_title_of_its_own() -> None:
+    """A plain sentence, and no two mistakes are the same."""
+    for count in (Counter(one.title for one in MISTAKES), Counter(map(source, MISTAKES))):
+        assert not [item[-80:] for item, number in count.items() if number > 1]
+    assert all(len(one.title) < 90 and not one.title.endswith(".") for one in MISTAKES)
+
+
+def test_the_list_of_beginners_mistakes_is_covered() -> None:
+    """But for what no server can show."""
+    covered = {mistake.row for mistake in MISTAKES} - {None}
+    assert covered == set(ROWS) - OUT_OF_SIGHT.keys()
+
+
+def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither processes nor folders: from a server that runs, and from one that never starts."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(psutil.Process().children(recursive=True))
+    for rule in ("test_accepts_a_connection", "test_says_hello_on_any_path"):
+        assert catch(next(one for one in MISTAKES if one.rule == rule))
+    assert not list(tmp_path.iterdir())
+    assert not set(psutil.Process().children(recursive=True)) - before
