@@ -5,6 +5,20 @@ from tester.mistakes import Mistake
 MISTAKES = (
     Mistake(
         stage=3,
+        rule="test_waits_for_the_request",
+        title="The answer is sent before the request has been read",
+        changes=(
+            ("response = respond(read_request(connection))", 'response = respond("")'),
+            (
+                "send_response(connection, response)\n",
+                "send_response(connection, response)\n    read_request(connection)\n",
+            ),
+        ),
+        words="answered before it was asked",
+        row=11,
+    ),
+    Mistake(
+        stage=3,
         rule="test_answer_begins_with_the_status_line",
         title="recv is called until the client hangs up, but the client waits for the answer",
         changes=(

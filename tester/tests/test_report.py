@@ -645,7 +645,7 @@ def test_ladder_has_a_line_for_each_stage() -> None:
 def test_whole_ladder_is_a_feast() -> None:
     """All eighteen: no failure, nothing to fix."""
     text = render(ladder_of((replace(LENGTH, stage=1),), *[()] * 17))
-    assert "You have reached stage 18, the last one: you have built an HTTP/1.1 server" in text
+    assert "You have reached stage 18: it is a whole HTTP/1.1 server" in text
     assert "fix this" not in text
 
 
