@@ -387,10 +387,12 @@ class Server:
             process = self._process
         if process is not None:
             processes = {one.pid: one for one in (*self._tree(process), *self._survivors())}
+            deadline = time.monotonic() + GRACE
             _signal(processes.values(), signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
-            _, alive = psutil.wait_procs(list(processes.values()), GRACE)
+            left = max(0.0, deadline - time.monotonic())
+            _, alive = psutil.wait_procs(list(processes.values()), left)
             _signal([*alive, *self._survivors()], signal.SIGKILL)
             psutil.wait_procs(alive, GRACE)
             process.wait()

@@ -23,7 +23,7 @@ from tester.results import CheckResult, LadderResult, StageResult
 from tester.suite import FIRST_WITH_FILES, LAST_STAGE, SUITE, GivenUp, Rule, Suite, read_rule
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-HELPER_GRACE = 5.0  # Seconds that the second process has to stop what it has started.
+HELPER_GRACE = 15.0  # Seconds that the second process has to stop what it has started.
 RULES = Path(__file__).parent / "rules"
 # Nothing of the user's own pytest is wanted here: neither plugins nor settings nor caches.
 PYTEST_OPTIONS = (

@@ -132,9 +132,9 @@ class Suite:
         self._starting.result()
 
     def stop(self) -> None:
-        """Stop whatever runs."""
-        for server in (self.server, *self._spares):
-            server.stop()
+        """Stop whatever runs, all at once: a server may use up its time to end."""
+        for stopped in [in_background(server.stop) for server in (self.server, *self._spares)]:
+            stopped.result()
 
     def select(self, items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
         """Return the checks in force, those that wait last, and the others."""
