@@ -62,7 +62,7 @@ def run_tester(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # Only against hanging for ever: a busy machine may be slow.
     )
 
 

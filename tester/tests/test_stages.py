@@ -38,7 +38,7 @@ def test_a_stage_does_not_hold_the_next_ones_rules(stage: Stage) -> None:
 
 # Not all: grading all eighteen stages takes a while. On both sides of what differs: the way of
 # starting changes at 12, keep-alive comes at 15.
-FAR = [get_stage(number) for number in (1, 3, 7, 9, 11, 12, 14, 15, 18)]
+FAR = [get_stage(number) for number in (3, 7, 9, 11, 12, 14, 15, 18)]
 
 
 @pytest.mark.parametrize("stage", FAR, ids=lambda stage: stage.slug)
