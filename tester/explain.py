@@ -7,7 +7,7 @@ import re
 from tester.attempt import Server
 from tester.facts import CheckFailed, Client
 from tester.results import Failure, Message, Pointer
-from tester.wire import BadResponse, Connection, WireError
+from tester.wire import BadResponse, WireError
 
 DEFAULT_PORT = 4221  # Where the learner's own server listens when it is started by hand.
 REQUEST = re.compile(
@@ -47,29 +47,24 @@ LIKELY = {
 MOST_CONNECTIONS = 3  # Of a check with more, only the one that failed is shown.
 LONGEST_COMMAND = 1500  # Bytes that a command to paste may send.
 # What is better said in other words where some bytes of an answer had come already.
+UNENDED = (
+    "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
+    "Is an empty line missing after the head? Is the body as long as Content-Length says?"
+    " Without Content-Length only the end of the connection ends the body: close it.",
+)
+UNCLOSED = (
+    "the server answered, but did not close the connection, {seconds:.1f} s long",
+    "Is `close()` called on the connection when the answer has been sent?",
+)
 SPECIAL = {
     ("closed", "sending the head of its answer"): (
         "the head never ended: the connection was closed, and no empty line had come",
         "Is there an empty line (CR LF CR LF) between the head and the body?",
     ),
-    ("silent", "answering"): (
-        "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
-        "Is an empty line missing after the head? Is the body as long as Content-Length says?"
-        " Without Content-Length only the end of the connection ends the body: close it.",
-    ),
-    ("silent", "ending its answer"): (
-        "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
-        "Is an empty line missing after the head? Is the body as long as Content-Length says?"
-        " Without Content-Length only the end of the connection ends the body: close it.",
-    ),
-    ("silent", "hanging up"): (
-        "the server answered, but did not close the connection, {seconds:.1f} s long",
-        "Is `close()` called on the connection when the answer has been sent?",
-    ),
-    ("silent", "serving the next client"): (
-        "the server answered, but did not close the connection, {seconds:.1f} s long",
-        "Is `close()` called on the connection when the answer has been sent?",
-    ),
+    ("silent", "answering"): UNENDED,
+    ("silent", "ending its answer"): UNENDED,
+    ("silent", "hanging up"): UNCLOSED,
+    ("silent", "serving the next client"): UNCLOSED,
 }
 BODY_STAGE = 7  # Where bodies get a length.
 SENTENCES = {
@@ -143,7 +138,7 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
     code = server.wait_for_exit() if broken else None
     if code is not None:
         return _explain_exit(code, server)
-    kind, received = error.kind, _has_answered(error.connection)
+    kind, received = error.kind, bool(error.connection.arrivals)
     if received and (kind, error.doing) in SPECIAL:
         message, likely = SPECIAL[kind, error.doing]
         return {"message": message.format(seconds=error.connection.seconds), "likely": likely}
@@ -154,11 +149,6 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
         port=server.address.port, seconds=error.connection.seconds, doing=error.doing
     )
     return {"message": sentence, "likely": likely}
-
-
-def _has_answered(connection: Connection) -> bool:
-    """Return whether the server has sent anything on this connection."""
-    return bool(connection.arrivals)
 
 
 def _explain_exit(code: int, server: Server) -> dict[str, object]:
