@@ -20,7 +20,11 @@ def ensure_libraries() -> None:
 
 
 if __name__ == "__main__":
-    ensure_libraries()
-    from tester.cli import main
+    try:
+        ensure_libraries()
+        from tester.cli import main
 
-    sys.exit(main())
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        sys.exit(130)

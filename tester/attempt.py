@@ -11,19 +11,32 @@ import errno
 import os
 import shlex
 import shutil
-import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tester.limits import MEMORY_LIMIT, ON_LINUX, Family, Watch
+from tester.ports import (
+    IN_USE,
+    MARKER,
+    Holder,
+    PortTaken,
+    Turn,
+    find_holder,
+    find_numbers,
+    guess_own_ports,
+    read_program,
+)
 
 IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
 STARTUP_TIMEOUT = 10.0  # Seconds until an attempt must listen.
@@ -31,21 +44,18 @@ PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is 
 OTHER_PORT_PAUSE = 0.3  # Seconds that another port must be open before we believe in it.
 GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the end (SIGKILL).
 EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
-EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited.
+EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited;
+EXIT_POLL = 0.001  # between two looks whether it has.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
-MARKER = "HTTP_TESTER_RUN"  # In the environment of all that we start: finds what ran away.
+TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
 FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.py")
 
 # What an attempt prints when it can't start, and what is likely to help.
 START_ADVICE = (
-    (
-        "Address already in use",
-        "If no other program has this port, it is still kept for the connections of your last run:"
-        " set SO_REUSEADDR before bind, or take the port from the environment variable PORT",
-    ),
     ("Permission denied", "Ports below 1024 need special rights: take the one in PORT"),
     ("Invalid argument", "Is listen() called before accept()?"),
+    ("EOF when reading a line", "Nobody types anything during a grade: don't call input()"),
 )
 
 
@@ -54,11 +64,15 @@ class UsageError(Exception):
 
 
 class StartError(Exception):
-    """The attempt did not come to listen; `output` is the end of what it printed."""
+    """The attempt did not come to listen; `output` is the end of what it printed.
 
-    def __init__(self, message: str, output: str = "") -> None:
+    `holder` is who has the port that it wanted, if that is why.
+    """
+
+    def __init__(self, message: str, output: str = "", holder: Holder | None = None) -> None:
         super().__init__(message)
         self.output = output
+        self.holder = holder
 
 
 @dataclass(frozen=True)
@@ -211,8 +225,12 @@ class Server:
         *,
         with_directory: bool = False,
         startup_timeout: float = STARTUP_TIMEOUT,
+        memory_limit: int = MEMORY_LIMIT,
     ) -> None:
-        """Prepare the scratch folder; `start` runs the attempt."""
+        """Prepare; `start` makes the scratch folder and runs the attempt.
+
+        `memory_limit` is in megabytes, for the attempt and all that it starts.
+        """
         self.attempt = attempt
         self.with_directory = with_directory
         self.startup_timeout = startup_timeout
@@ -226,12 +244,17 @@ class Server:
         """Whether a connection stayed open that had to end: the next one is not waited for."""
         self._marker = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
-        self._known: dict[int, psutil.Process] = {}
+        self._family = Family(self._marker)
+        self._memory_limit = memory_limit
+        self._watch: Watch | None = None
+        self._sockets: set[str] = set()
         self._lock = threading.Lock()
         self._over = False
-        self.scratch = Path(tempfile.mkdtemp(prefix="http-tester-")).resolve()
+        self._own_port: int | None = None
+        self._program = read_program(attempt.command, attempt.folder)
+        self._turn = Turn(lambda: self._over)
+        self.scratch = Path(tempfile.gettempdir()).resolve() / f"http-tester-{self._marker}"
         self.public = self.scratch / "public"
-        self.public.mkdir()
 
     @property
     def hard_coded(self) -> bool:
@@ -244,11 +267,77 @@ class Server:
         process = self._process
         if process is None or process.poll() is None:
             return None
-        return None if self._survivors() else process.returncode
+        return None if self._family.pids() or self._family.all_pids() else process.returncode
 
-    def start(self) -> Address:
-        """Run the attempt and wait until it listens. Raises StartError if it does not."""
+    @property
+    def stopped(self) -> str:
+        """Why we stopped the attempt since its last start: "it took more than …"; else nothing."""
+        return self._watch.reason if self._watch else ""
+
+    def start(self, *, patient: bool = True) -> Address:
+        """Run the attempt and wait until it listens. Raises StartError if it does not.
+
+        An attempt with a port of its own waits for its turn; and, if `patient`, for a port that is
+        still taken: by another tester, or for connections that have ended.
+        """
         self.starts += 1
+        try:
+            for tries_left in range(TRIES if patient else 1, 0, -1):
+                try:
+                    ports = [self._own_port] if self._own_port else guess_own_ports(self._program)
+                    self._turn.wait_for(ports)
+                    self._launch()
+                    address = self._wait_until_listening()
+                    if self._is_alone(address):
+                        self.address = address
+                        return address
+                except StartError as error:
+                    if tries_left == 1 or not self._await_port(error.holder, tries_left == TRIES):
+                        raise
+        except PortTaken as taken:
+            self.stop(remove=False)
+            raise StartError(str(taken), holder=taken.holder) from None
+        raise StartError("the attempt never had its port for itself: other testers wanted it too")
+
+    def _await_port(self, holder: Holder | None, first: bool) -> bool:
+        """Wait until the port is free that the attempt could not have; return whether to try again.
+
+        Raises PortTaken.
+        """
+        if holder is None or self._over:
+            return False
+        if holder.port == self.requested_port:  # Somebody was quicker: that is easily mended.
+            self.requested_port = free_port()
+        elif holder.kind == "tester":
+            self._turn.wait_for([holder.port])
+            self._turn.wait_until_free(holder.port)
+        elif holder.kind == "connections":
+            self._turn.wait_until_free(holder.port)
+        else:
+            return first and holder.kind == "nobody"  # It may just have gone.
+        return True
+
+    def _is_alone(self, address: Address) -> bool:
+        """Return whether all who connect to `address` reach our attempt, now that it listens.
+
+        If another tester has its turn, ours makes way. Raises PortTaken if any other program
+        listens there too, which SO_REUSEPORT allows.
+        """
+        if address.port == self.requested_port:
+            self._turn.release()
+            return True
+        ours = self._turn.take(address.port)
+        self._turn.release(keep=address.port)
+        self._own_port = address.port
+        if not ours:
+            self.stop(remove=False)
+            return False
+
+        self._turn.wait_until_alone(address.bound, address.port, self._family.all_pids())
+        return True
+
+    def _launch(self) -> None:
+        """Run the attempt. Raises StartError if there is nothing to run, or the run is over."""
         environment = os.environ | {
             "PORT": str(self.requested_port),
             "IDLE_TIMEOUT": str(IDLE_TIMEOUT),
@@ -261,24 +350,30 @@ class Server:
         with self._lock:  # Who stops us meanwhile must find the process, or keep it from starting.
             if self._over:
                 raise StartError("the run is over")
+            self.scratch.mkdir(0o700, exist_ok=True)
+            self.public.mkdir(exist_ok=True)
             try:
-                self._process = subprocess.Popen(
-                    [*self.attempt.command, *directory],
-                    cwd=self.attempt.folder or self.scratch,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C is for us: we stop the attempt ourselves.
-                )
+                with self._family.marking():
+                    self._process = subprocess.Popen(
+                        [*self.attempt.command, *directory],
+                        cwd=self.attempt.folder or self.scratch,
+                        env=environment,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,  # Ctrl-C is for us: we stop the attempt ourselves.
+                    )
             except OSError as error:
-                advice = " (is its first line #!/bin/sh?)" if error.errno == errno.ENOEXEC else ""
-                message = f"the attempt can't be started: {error.strerror}{advice}"
+                advice = _first_line_advice(self.attempt.command, error.errno == errno.ENOEXEC)
+                message = f"the attempt can't be started: {advice or error.strerror}"
                 raise StartError(message) from None
-            self.output = Output(self._process.stdout)
-            self._known = {}
-        self.address = self._wait_until_listening()
-        return self.address
+            self.output = output = Output(self._process.stdout)
+            with contextlib.suppress(psutil.Error):
+                self._family.root = psutil.Process(self._process.pid)
+            self._sockets = set()
+            self._watch = Watch(
+                self._family, self.scratch, self._memory_limit, lambda: output.written
+            )
 
     def _wait_until_listening(self) -> Address:
         """Watch the system's table of listening sockets. Raises StartError."""
@@ -288,7 +383,8 @@ class Server:
             if self._over:
                 raise StartError("the run is over")
             found = self._listening()
-            if found and found.port != self.requested_port and patience > time.monotonic():
+            own = found is not None and found.port != self.requested_port
+            if own and patience > time.monotonic() and self._turn.take(found.port):
                 found = None  # Perhaps it opens another port first: look a little longer.
             elif found:
                 return found
@@ -306,68 +402,67 @@ class Server:
             self.output.pause(POLL)
 
     def _last_words(self) -> str:
-        """Return the output's last line, or the exit code, and what to do if that is known."""
+        """Return the output's last line, or the exit code."""
         last = self.output.tail(1)
         if not last:
             last = f"it printed nothing, exit code {self.exit_code}"
-        advice = next((words for sign, words in START_ADVICE if sign in self.output.text), "")
-        return f"{last}. {advice}" if advice else last
+        return last
 
     def _fail_start(self, message: str) -> None:
-        """Stop what there is and raise StartError."""
+        """Stop what there is and raise StartError, with what to do if that is known."""
         output = self.output.tail(30)
+        advice = next((words for sign, words in START_ADVICE if sign in self.output.text), "")
+        holder = self._find_holder()
         self.stop(remove=False)
-        raise StartError(message, output)
+        if self.stopped:
+            raise StartError(f"the attempt was stopped before it listened: {self.stopped}", output)
+        advice = holder.advice if holder else advice
+        raise StartError(f"{message}. {advice}" if advice else message, output, holder)
 
-    def _tree(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-        """Return `process` and all that it started, as far as they are known."""
-        with contextlib.suppress(psutil.Error):
-            root = psutil.Process(process.pid)
-            for one in (root, *root.children(recursive=True)):
-                self._known.setdefault(one.pid, one)
-        return [one for one in self._known.values() if one.is_running()]
+    def _find_holder(self) -> Holder | None:
+        """Return who has the port that the attempt wanted, if its output says that this is why.
+
+        Which port that is, is likely to stand in the output, or else in the program.
+        """
+        if not IN_USE.search(self.output.text):
+            return None
+        own = [self._own_port] if self._own_port else []
+        wanted = [*own, *find_numbers(self.output.text), *find_numbers(self._program)]
+        return find_holder([self.requested_port, *wanted]) or Holder("nobody")
 
     def memory(self) -> int:
         """Return how many bytes of memory the attempt and all that it started have for themselves.
 
         Pages of files are not counted, where the system tells: it can take them back at any time.
         """
-        process, total = self._process, 0
-        for one in self._tree(process) if process is not None else ():
-            with contextlib.suppress(psutil.Error):
-                info = one.memory_info()
-                total += info.rss - getattr(info, "shared", 0)
-        return total
-
-    def _survivors(self) -> list[psutil.Process]:
-        """Return every process that bears our mark, even one that has left the family."""
-        found = []
-        for process in psutil.process_iter(["environ"]):
-            environment = process.info["environ"] or {}
-            if environment.get(MARKER) == self._marker and _alive(process):
-                found.append(process)
-        return found
+        return self._family.memory()
 
     def _listening(self) -> Address | None:
         """Return where the attempt listens: on the port it was given, if it does."""
         process = self._process
         if process is None:
             return None
-        processes = self._tree(process) if process.poll() is None else self._survivors()
-        found = [address for one in processes for address in _listening_sockets(one)]
-        found.sort(key=lambda address: (address.port != self.requested_port, address.port))
-        return found[0] if found else None
+        find = _read_listening if ON_LINUX else _ask_listening
+        found = find(self._family.pids())
+        self._sockets = set(found)
+        addresses = list(found.values())
+        addresses.sort(key=lambda address: (address.port != self.requested_port, address.port))
+        return addresses[0] if addresses else None
 
     def wait_for_exit(self) -> int | None:
         """Return the exit code, also of an attempt that is just about to exit; else None."""
-        self.output.pause(EXIT_PAUSE)
-        deadline = time.monotonic() + EXIT_TIMEOUT
-        while self.exit_code is None and not self.listens() and time.monotonic() < deadline:
-            self.output.pause(POLL)
+        began = time.monotonic()
+        while self.exit_code is None and time.monotonic() - began < EXIT_TIMEOUT:
+            busy = time.monotonic() - began < EXIT_PAUSE and not self._family.is_asleep()
+            if not busy and self.listens():
+                break
+            self.output.pause(EXIT_POLL)
         return self.exit_code
 
     def listens(self) -> bool:
         """Return whether the attempt still listens."""
+        if ON_LINUX and self._sockets & _open_sockets(self._family.pids()):
+            return True  # That was quick: the system's table may be long.
         return self._listening() is not None
 
     def restart(self, *, same_port: bool = False) -> Address:
@@ -378,27 +473,25 @@ class Server:
         self.stop(remove=False)
         if not same_port:
             self.requested_port = free_port()
-        return self.start()
+        return self.start(patient=not same_port)
 
     def stop(self, *, remove: bool = True) -> None:
         """End the attempt and all that it started; `remove` the scratch folder too."""
         with self._lock:
-            self._over = remove
+            self._over = self._over or remove
             process = self._process
+        if self._watch is not None:
+            self._watch.end()
+        if self.starts:  # Also where Ctrl-C came before we knew the process: it bears our mark.
+            self._family.end(GRACE)
         if process is not None:
-            processes = {one.pid: one for one in (*self._tree(process), *self._survivors())}
-            deadline = time.monotonic() + GRACE
-            _signal(processes.values(), signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
-            left = max(0.0, deadline - time.monotonic())
-            _, alive = psutil.wait_procs(list(processes.values()), left)
-            _signal([*alive, *self._survivors()], signal.SIGKILL)
-            psutil.wait_procs(alive, GRACE)
-            process.wait()
+            self._family.pids()  # Buries who was left behind by those that have ended last.
             self.output.close()
             self._process = None  # Last: who is interrupted before this begins again.
         if remove:
+            self._turn.release()
             shutil.rmtree(self.scratch, ignore_errors=True)
 
     def __enter__(self) -> Server:
@@ -415,25 +508,67 @@ class Server:
         self.stop()
 
 
-def _alive(process: psutil.Process) -> bool:
-    """Return whether `process` still runs: a zombie has only not been waited for."""
-    with contextlib.suppress(psutil.Error):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    return False
+def _first_line_advice(command: tuple[str, ...], wants_one: bool) -> str:
+    """Return what is wrong with the first line of the script that `command` runs, if that is so."""
+    try:
+        with open(command[0], "rb") as file:
+            line = file.readline(200)
+    except OSError:
+        return ""
+    if not line.startswith(b"#!"):
+        return "its first line does not say how: is it #!/bin/sh?" if wants_one else ""
+    program = line[2:].split(maxsplit=1)[0].decode(errors="replace") if line[2:].split() else ""
+    if line.endswith(b"\r\n"):
+        return (
+            f"there is no program {program + chr(13)!r}, which its first line names: its lines end"
+            " in CR LF. Save it with LF alone (in an editor, or with dos2unix)"
+        )
+    return "" if Path(program).exists() else f"there is no {program!r}, which its first line names"
 
 
-def _signal(processes: object, number: int) -> None:
-    """Send the signal `number` to all `processes` that are still there."""
-    for process in processes:  # type: ignore[attr-defined]
+def _open_sockets(pids: Iterable[int]) -> set[str]:
+    """Return the numbers (inodes) of the sockets that processes have open. On Linux only."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as files:
+            for file in files:
+                with contextlib.suppress(OSError):
+                    name = os.readlink(file.path)
+                    if name.startswith("socket:["):
+                        found.add(name[8:-1])
+    return found
+
+
+def _read_listening(pids: Iterable[int]) -> dict[str, Address]:
+    """Return where processes listen, by the numbers of their sockets. On Linux only, where it is
+    much quicker than asking for each process: the table may hold many thousand ended connections.
+    """
+    mine, found = _open_sockets(pids), {}
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text().splitlines():
+                if " 0A 0" not in line:  # Not in the state LISTEN.
+                    continue
+                words = line.split()
+                if words[9] in mine:
+                    host, _, port = words[1].partition(":")
+                    parts = [int(host[i : i + 8], 16) for i in range(0, len(host), 8)]
+                    data = struct.pack(f"={len(parts)}I", *parts)
+                    found[words[9]] = _address(socket.inet_ntop(family, data), int(port, 16))
+    return found
+
+
+def _ask_listening(pids: Iterable[int]) -> dict[str, Address]:
+    """Return where processes listen, by numbers that stand for their sockets."""
+    found = {}
+    for pid in pids:
         with contextlib.suppress(psutil.Error, OSError):
-            process.send_signal(number)
+            for connection in psutil.Process(pid).net_connections(kind="tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found[f"{pid} {connection.fd}"] = _address(*connection.laddr)
+    return found
 
 
-def _listening_sockets(process: psutil.Process) -> Iterator[Address]:
-    """Yield the addresses on which `process` listens."""
-    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in process.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN:
-                bound, port = connection.laddr
-                yield Address(loopback.get(bound, bound), port, bound)
+def _address(bound: str, port: int) -> Address:
+    """Return what to connect to for a socket that is bound to `bound`."""
+    return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound), port, bound)

@@ -11,12 +11,17 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tester.attempt import STARTUP_TIMEOUT, UsageError
 from tester.ladder import ROOT, STAGES, LadderError, diff_text, get_stage
+from tester.limits import MEMORY_LIMIT
+
+if TYPE_CHECKING:
+    from tester.grading import Grading
 
 SERVE_PORT = "4221"
+MOST_MEMORY = 1_000_000  # Megabytes.
 FIRST_WITH_FILES = 12  # The stage from which on servers take --directory.
 OVERVIEW = """\
 Grades your HTTP server, stage by stage.
@@ -61,6 +66,15 @@ def positive_seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
 
 
+def megabytes(text: str) -> int:
+    """Return the megabytes that `text` says. Raises argparse.ArgumentTypeError."""
+    if text.isdecimal() and text.isascii() and 0 < int(text) <= MOST_MEMORY:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a number of megabytes from 1 to {MOST_MEMORY}"
+    )
+
+
 def build_parser() -> Parser:
     """Return the parser of the whole command line."""
     parser = Parser(prog="python -m tester", description="Grades HTTP servers, stage by stage.")
@@ -82,6 +96,13 @@ def build_parser() -> Parser:
             help="until it must listen (default %(default)g)",
         )
         command.add_argument(
+            "--memory-limit",
+            type=megabytes,
+            default=MEMORY_LIMIT,
+            metavar="MB",
+            help="that it may take with all that it starts (default %(default)d)",
+        )
+        command.add_argument(
             "-v", "--verbose", action="store_true", help="show every failure whole"
         )
     grade.add_argument("--json", metavar="FILE", help="write the result as JSON; - for the screen")
@@ -97,14 +118,15 @@ def build_parser() -> Parser:
 
 def command_grade(options: argparse.Namespace) -> int:
     """Grade, and report in the ways that are asked for; return the exit code."""
-    from tester.grading import Grading, grade_ladder, grade_stage, stop_on_signals  # Slow: late.
+    from tester.grading import grade_ladder, grade_stage, prepare_process  # Slow: late.
     from tester.report.machine import write_json, write_junit
     from tester.report.terminal import make_console, print_ladder, print_stage
+    from tester.watch import list_changes, snapshot_project
 
-    stop_on_signals()
+    prepare_process()
     check_targets(options.json, options.junit)
-    seed = secrets.randbelow(100_000) if options.seed is None else options.seed
-    grading = Grading(required_attempt(options), options.command, seed, options.startup_timeout)
+    grading = grading_of(options)
+    before = snapshot_project(grading.path)
     result = grade_stage(grading, options.stage) if options.stage else grade_ladder(grading)
     if options.json != "-":
         console = make_console()
@@ -116,17 +138,24 @@ def command_grade(options: argparse.Namespace) -> int:
         write_json(result, options.json)
     if options.junit:
         write_junit(result, options.junit)
+    if changes := list_changes(before, snapshot_project(grading.path)):
+        print(f"python -m tester: {changes}", file=sys.stderr)
     passed = result.passed if options.stage else result.reached == len(STAGES)
     return 0 if passed else 1
 
 
-def required_attempt(options: argparse.Namespace) -> str | None:
-    """Return the attempt's path. Raises UsageError where neither path nor command is given."""
+def grading_of(options: argparse.Namespace) -> Grading:
+    """Return what to grade, and how. Raises UsageError where neither path nor command is given."""
+    from tester.grading import Grading
+
     if options.attempt is None and options.command is None:
         raise UsageError(
             f"which server? For example: python -m tester {options.command_name} my_server.py"
         )
-    return options.attempt
+    seed = secrets.randbelow(100_000) if options.seed is None else options.seed
+    return Grading(
+        options.attempt, options.command, seed, options.startup_timeout, options.memory_limit
+    )
 
 
 def check_targets(*paths: str | None) -> None:
@@ -143,19 +172,11 @@ def check_targets(*paths: str | None) -> None:
 
 def command_watch(options: argparse.Namespace) -> int:
     """Grade again at every save, until Ctrl-C."""
-    from tester.grading import stop_on_signals
+    from tester.grading import prepare_process
     from tester.watch import watch
 
-    stop_on_signals()
-    seed = secrets.randbelow(100_000) if options.seed is None else options.seed
-    return watch(
-        required_attempt(options),
-        options.command,
-        stage=options.stage,
-        seed=seed,
-        startup_timeout=options.startup_timeout,
-        verbose=options.verbose,
-    )
+    prepare_process()
+    return watch(grading_of(options), stage=options.stage, verbose=options.verbose)
 
 
 def command_show(options: argparse.Namespace) -> int:
@@ -210,7 +231,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code."""
+    """Run the command line and return the exit code. Raises KeyboardInterrupt at Ctrl-C."""
     options = build_parser().parse_args(arguments)
     if options.command_name is None:
         print(OVERVIEW, end="")
@@ -223,6 +244,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # Nobody reads on, as in `… | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 from tester.attempt import Server
 from tester.facts import CheckFailed, Client
@@ -76,10 +77,16 @@ SENTENCES = {
 }
 
 
+class Stopped(Exception):
+    """We stopped the server during a check, or before it; the text says why."""
+
+
 def explain(error: BaseException, client: Client, stage: int) -> Failure:
     """Return what there is to say about `error`, which ended a check of `stage`."""
     server = client.server
-    if isinstance(error, (CheckFailed, BadResponse)):
+    if isinstance(error, Stopped):
+        failure = {"message": f"the server was stopped: {error}"}
+    elif isinstance(error, (CheckFailed, BadResponse)):
         failure = _explain_answer(error)
     elif isinstance(error, WireError):
         failure = _explain_wire(error, server, stage)
@@ -161,8 +168,11 @@ def _explain_exit(code: int, server: Server) -> dict[str, object]:
             "got": f"a program that ended; the last it printed: {last}" if last else "",
             "likely": "Is `accept` in a `while True` loop? After one client there are others.",
         }
+    how = f"exited (code {code})"
+    if -code in set(signal.Signals):
+        how = f"was ended by the signal {signal.Signals(-code).name}"
     return {
-        "message": f"the server exited (code {code})" + (f": {last}" if last else ""),
+        "message": f"the server {how}" + (f": {last}" if last else ""),
         "expected": "a server that goes on serving",
         "got": last or "nothing was printed before the end",
         "likely": "Look at the error that your server printed, below. Then catch errors around"

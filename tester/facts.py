@@ -427,6 +427,25 @@ def expect_no_more_answers(connection: Connection, why: str) -> None:
     expect_nothing_left(rest, connection)
 
 
+def expect_body_is_no_request(connection: Connection, words: Words, what: str) -> None:
+    """Fail if `what`, the body of a refused request, is read as the next one; the end will do."""
+    word = words.word()
+    try:
+        connection.send(request_bytes(f"/echo/{word}", connection=None))
+        response = connection.read_response()
+    except WireError as error:
+        if error.kind not in ("closed", "reset"):
+            raise
+        return
+    if response.status != 200 or response.body != word.encode():
+        raise CheckFailed(
+            f"{what} was read as the next request",
+            f"the answer to GET /echo/{word}, or the end of the connection",
+            f"{response.status} {response.reason}, with the body {_show(response.body[:60])}",
+            connection=connection,
+        )
+
+
 def repeat_if_slow(scene: Callable[[], None], patience: float = 0.7 * IDLE_TIMEOUT) -> None:
     """Play `scene`, in which a client is slow on purpose: again, if it fails as we were too slow.
 

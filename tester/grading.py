@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import pytest
 
 from tester.attempt import STARTUP_TIMEOUT, StartError
 from tester.ladder import ROOT, STAGES, get_stage
+from tester.limits import MEMORY_LIMIT, adopt_orphans
+from tester.naming import name_mistake
 from tester.results import CheckResult, LadderResult, StageResult
 from tester.suite import FIRST_WITH_FILES, LAST_STAGE, SUITE, GivenUp, Rule, Suite, read_rule
 
@@ -45,6 +47,8 @@ class Grading:
     command: str | None = None
     seed: int = 0
     startup_timeout: float = STARTUP_TIMEOUT
+    memory_limit: int = MEMORY_LIMIT
+    """Megabytes."""
 
     @property
     def label(self) -> str:
@@ -129,16 +133,20 @@ def _run(
 
     `started` is called when the attempt listens.
     """
-    suite = Suite(grading.path, grading.command, stages, grading.seed, grading.startup_timeout)
+    suite = Suite(
+        grading.path,
+        grading.command,
+        stages,
+        grading.seed,
+        grading.startup_timeout,
+        grading.memory_limit,
+    )
     collector = Collector(suite, started)
     files = [str(stage.rules) for stage in STAGES if stage.number <= stages[-1]]
-    try:
+    with _stopping(suite.stop):
         suite.start_early()
         with _own_pytest():
             code = pytest.main([*PYTEST_OPTIONS, *files], plugins=[collector])
-    finally:
-        with _uninterrupted():
-            suite.stop()
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -147,14 +155,28 @@ def _run(
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let no second Ctrl-C keep us from stopping what runs."""
-    saved = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
+def _stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` in the end, whenever Ctrl-C comes: also on the way to it, or in the midst of it.
+
+    Then it is called once more, and no other Ctrl-C is heard.
+    """
     try:
-        yield
-    finally:
+        try:
+            yield
+        finally:
+            stop()
+    except KeyboardInterrupt:
+        saved = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
+        stop()
         for number, handler in saved.items():
             signal.signal(number, handler)
+        raise
+
+
+def prepare_process() -> None:
+    """Prepare this process for grading, so that it leaves nothing behind, however it ends."""
+    stop_on_signals()
+    adopt_orphans()
 
 
 def stop_on_signals() -> None:
@@ -198,7 +220,7 @@ def _stage_result(
         if collector.rules[identity].in_force(stage)
     )
     error = collector.error
-    return StageResult(
+    result = StageResult(
         stage=stage,
         title=get_stage(stage).title,
         attempt=grading.label,
@@ -208,6 +230,7 @@ def _stage_result(
         error=str(error) if error else None,
         output=error.output if error else "",
     )
+    return replace(result, looks_like=name_mistake(result))
 
 
 def grade_stage(grading: Grading, stage: int) -> StageResult:
@@ -226,12 +249,10 @@ def grade_ladder(grading: Grading) -> LadderResult:
     began = time.monotonic()
     plain = range(1, FIRST_WITH_FILES)
     helper = Helper(grading, range(FIRST_WITH_FILES, LAST_STAGE + 1))
-    try:
+    with _stopping(helper.stop):
         collector = _run(grading, plain, started=helper.start)
         results = _verdicts(grading, collector, plain, time.monotonic() - began)
         results += helper.results()
-    finally:
-        helper.stop()
     seconds = round(time.monotonic() - began, 3)
     return LadderResult(grading.label, grading.seed, seconds, tuple(results))
 
@@ -264,6 +285,7 @@ class Helper:
             [sys.executable, "-c", self.CODE, str(ROOT)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us: we stop it ourselves.
         )
         pickle.dump(self._work, self._process.stdin)
         self._process.stdin.close()
@@ -290,8 +312,11 @@ class Helper:
 
 def be_helper() -> None:
     """Be the helper: grade what standard input says, and write the verdicts to standard output."""
-    stop_on_signals()
-    with contextlib.suppress(KeyboardInterrupt):
-        grading, stages = pickle.load(sys.stdin.buffer)
+    prepare_process()
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        try:
+            grading, stages = pickle.load(sys.stdin.buffer)
+        except (EOFError, pickle.UnpicklingError):  # They were stopped before they could tell us.
+            return
         results = grade_stages(grading, stages)
         pickle.dump(results, sys.stdout.buffer)

@@ -153,6 +153,8 @@ class ResponseReader:
             _check_line_end(line, "head")
             if start == 0:
                 _parse_status_line(line[:-2])
+            if newline >= MAX_HEAD:
+                break
             if line == b"\r\n":
                 return newline + 1
             start = self._checked = newline + 1
@@ -160,7 +162,7 @@ class ResponseReader:
             _check_beginning(bytes(self._buffer))
         if len(self._buffer) > MAX_HEAD:
             raise Malformed(
-                f"the head does not end: {len(self._buffer)} bytes without an empty line",
+                f"the head does not end: {MAX_HEAD} bytes without an empty line",
                 "an empty line (CR LF CR LF) that ends the head",
                 bytes(self._buffer[start : start + 80]),
                 0,
@@ -230,7 +232,7 @@ class ResponseReader:
         if line is None:
             return False
         if line:
-            self.response.trailers.append(_parse_field(line))
+            self.response.trailers.append(_parse_trailer(line))
             return True
         self.response.chunks.pop()  # The last chunk is a sign, not a part of the body.
         self.complete = True
@@ -310,21 +312,28 @@ def _parse_field(line: bytes) -> tuple[str, str]:
     raise Malformed(message, "a field line: name, colon, value", line + b"\r\n", index)
 
 
+def _parse_trailer(line: bytes) -> tuple[str, str]:
+    """Do the same for a field after the last chunk. Raises Malformed."""
+    name, value = _parse_field(line)
+    if name.lower() in ("content-length", "transfer-encoding"):
+        message = f"{name} comes after the body whose end it tells"
+        raise Malformed(message, "this field in the head, or not at all", line + b"\r\n", 0)
+    return name, value
+
+
 def _find_framing(response: Response, method: str) -> tuple[str, int]:
     """Return how the body ends, and its bytes (RFC 9112 section 6.3). Raises Malformed."""
-    lengths = [part.strip() for v in response.values("content-length") for part in v.split(",")]
-    codings = [
-        part.strip().lower() for v in response.values("transfer-encoding") for part in v.split(",")
-    ]
+    lengths = _split_lists(response.values("content-length"))
+    codings = [coding.lower() for coding in _split_lists(response.values("transfer-encoding"))]
     if lengths and codings:
         line = response.field_line("content-length")
         message = "both Content-Length and Transfer-Encoding: which one tells the end of the body?"
         raise Malformed(message, "only one of the two fields", line, 0)
-    if any(not re.fullmatch("[0-9]+", value) for value in lengths):
+    if any(not re.fullmatch("0*[0-9]{1,20}", value) for value in lengths):
         line = response.field_line("content-length")
         index = line.index(b":") + 1
         raise Malformed("Content-Length is no number", "decimal digits", line, index)
-    if len({int(value) for value in lengths}) > 1:
+    if len(set(lengths)) > 1:
         line = response.field_line("content-length")
         raise Malformed("two different Content-Length", "one Content-Length", line, 0)
     if codings and codings != ["chunked"]:
@@ -335,7 +344,12 @@ def _find_framing(response: Response, method: str) -> tuple[str, int]:
         return "none", 0
     if codings:
         return "chunked", 0
-    return ("length", int(lengths[0])) if lengths else ("end", 0)
+    return ("length", int(lengths[0][-20:])) if lengths else ("end", 0)
+
+
+def _split_lists(values: list[str]) -> list[str]:
+    """`["5, 5", "6"]` -> `["5", "5", "6"]`: only blanks and tabs are white space."""
+    return [part.strip(" \t") for value in values for part in value.split(",")]
 
 
 def _fail_chunk_line(line: bytes) -> None:

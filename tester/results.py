@@ -87,6 +87,8 @@ class StageResult:
     """Why it could not be graded at all, such as "the attempt exited before it listened: …"."""
     output: str = ""
     """The end of what the attempt printed, where there is an error."""
+    looks_like: str = ""
+    """The name of a known mistake, as a sentence, where the failures look like one."""
 
     def count(self, kind: Kind) -> tuple[int, int]:
         """Return how many checks of this kind passed, and how many there are."""

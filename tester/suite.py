@@ -17,15 +17,25 @@ from typing import Any
 import pytest
 
 from tester.attempt import STARTUP_TIMEOUT, Server, StartError, UsageError, locate
-from tester.explain import explain
+from tester.explain import Stopped, explain
 from tester.facts import Client, Words
+from tester.limits import MEMORY_LIMIT
 from tester.results import Failure
 from tester.wire import WireError
 
 LAST_STAGE = 18
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
-MAX_FAILURES_IN_A_ROW = {"dead": 6, "stuck": 3}  # Checks that end so: after so many we give up.
+MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
+    "dead": 6,
+    "stuck": 3,
+    "stopped": 3,
+}
+SAID_OF = {
+    "dead": "did not survive",
+    "stuck": "did not answer",
+    "stopped": "was stopped ({reason}) in",
+}
 
 edge = pytest.mark.edge
 """Marks an edge case: counted apart, never needed to pass."""
@@ -99,6 +109,7 @@ class Suite:
         stages: range,
         seed: int,
         startup_timeout: float,
+        memory_limit: int = MEMORY_LIMIT,
     ) -> None:
         """Prepare to check what is in force at any of `stages`. Raises UsageError."""
         attempt = locate(path, command)
@@ -111,13 +122,17 @@ class Suite:
             attempt,
             with_directory=stages[-1] >= FIRST_WITH_FILES,
             startup_timeout=startup_timeout,
+            memory_limit=memory_limit,
         )
         self.server = self._new_server()
         self._spares: list[Server] = []
         self._waiting: dict[str, Waiting] = {}
         self._later: list[pytest.Item] = []
-        self._failures_in_a_row = {"dead": 0, "stuck": 0}
+        self._failures_in_a_row = dict.fromkeys(MAX_FAILURES_IN_A_ROW, 0)
+        self._given_up = ""
+        self._given_up_at = LAST_STAGE
         self._doubtful = False
+        self._told_stop = False
         self._stuck = False
         self._starting: Future[object] | None = None
 
@@ -180,11 +195,15 @@ class Suite:
     def run(self, item: pytest.Function) -> None:
         """Run one check; what it raises has been put into words in `failures`."""
         waiting = self._waiting.pop(item.nodeid, None)
+        if waiting and not waiting.done and read_rule(item).stage >= self._given_up_at:
+            self._revive()  # It is in vain to wait: this says why.
         error = waiting.join() if waiting else None
         if waiting is None or isinstance(error, StartError):
             client, error = self._run_here(item)
         else:
             client = waiting.client
+        if isinstance(error, Exception) and client.server.stopped:
+            error = Stopped(client.server.stopped)
         if client.server is self.server:
             self._count(error, read_rule(item))
         if error is None:
@@ -194,11 +213,15 @@ class Suite:
         raise error
 
     def _run_here(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
-        """Run a check on the first server; one that waits together with the others of its stage."""
+        """Run a check on the first server; one that waits together with the others of its stage.
+
+        If we stopped the server since the check before ended, this one says so: others may pass.
+        """
+        untold = "" if self._told_stop else self.server.stopped
         self._revive()
         if item not in self._later:
             client = Client(self.server, self.words(item.name))
-            return client, call(item.function, client)
+            return client, Stopped(untold) if untold else call(item.function, client)
         stage = read_rule(item).stage
         group = [other for other in self._later if read_rule(other).stage == stage]
         self._later = [other for other in self._later if other not in group]
@@ -208,18 +231,17 @@ class Suite:
 
     def _revive(self) -> None:
         """Start a server again that has died or got stuck. Raises GivenUp after too many."""
-        for state, words in (("dead", "did not survive"), ("stuck", "did not answer")):
-            if self._failures_in_a_row[state] >= MAX_FAILURES_IN_A_ROW[state]:
-                count = MAX_FAILURES_IN_A_ROW[state]
-                raise GivenUp(f"the server {words} the {count} checks before")
-        dead = self.server.exit_code is not None or (self._doubtful and not self.server.listens())
+        if self._given_up:
+            raise GivenUp(self._given_up)
+        dead = self.server.exit_code is not None or bool(self.server.stopped)
+        dead = dead or (self._doubtful and not self.server.listens())
         if dead or (self._stuck and not self.server.hard_coded):
             self._stuck = False
             try:
                 self.server.restart()
             except StartError as error:
-                self._failures_in_a_row["dead"] = MAX_FAILURES_IN_A_ROW["dead"]
-                raise GivenUp(f"the server could not be started again ({error})") from None
+                self._given_up = f"the server could not be started again ({error})"
+                raise GivenUp(self._given_up) from None
 
     def _count(self, error: BaseException | None, rule: Rule) -> None:
         """Count the requirements in a row after which the server was gone or stuck.
@@ -227,6 +249,7 @@ class Suite:
         Edge cases are never needed: no number of them makes us give up.
         """
         self._doubtful = error is not None
+        self._told_stop = isinstance(error, Stopped)
         self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
             self.server.patience = LESS_PATIENCE
@@ -234,8 +257,15 @@ class Suite:
         gone = error is not None and self.server.exit_code is not None
         if rule.kind == "edge":
             return
-        for state, now in (("dead", gone or refused), ("stuck", self._stuck)):
-            self._failures_in_a_row[state] = self._failures_in_a_row[state] + 1 if now else 0
+        states = {"dead": gone or refused, "stuck": self._stuck, "stopped": self._told_stop}
+        for state, now in states.items():
+            count = self._failures_in_a_row[state] = (
+                self._failures_in_a_row[state] + 1 if now else 0
+            )
+            if count == MAX_FAILURES_IN_A_ROW[state]:
+                words = SAID_OF[state].format(reason=self.server.stopped)
+                self._given_up = f"the server {words} the {count} checks before"
+                self._given_up_at = rule.stage
 
 
 def in_background(function: Callable[[], object]) -> Future[object]:
@@ -294,6 +324,11 @@ class Waiting:
         if error := self._started.exception():
             return error
         return call(self._function, self.client)
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._outcome.done()
 
     def join(self) -> BaseException | None:
         """Wait for the end; return what was raised."""

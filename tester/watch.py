@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from tester.attempt import UsageError, locate
+from tester.attempt import FOLDER_PROGRAMS, UsageError, locate
 from tester.grading import Grading, grade_ladder, grade_stage
-from tester.ladder import STAGES, get_stage
+from tester.ladder import ROOT, STAGES, get_stage
 from tester.report.terminal import make_console, print_stage
 from tester.show import print_rules
 
 INTERVAL = 0.2  # Seconds between two looks at the files.
 MAX_FILES = 5000  # Of a folder with more, the first ones are looked at.
+MOST_NAMES = 5  # Of files that are named in one line.
 IGNORED = {".git", ".venv", "node_modules", "__pycache__", "target", ".idea", ".vscode"}
 
 
@@ -56,29 +57,46 @@ def wait_for_change(place: Path, before: dict[Path, tuple[int, int]]) -> None:
         now = later
 
 
-def watch(
-    path: str | None,
-    command: str | None,
-    *,
-    stage: int | None,
-    seed: int,
-    startup_timeout: float,
-    verbose: bool,
-) -> int:
+def snapshot_project(path: str | None = None) -> dict[Path, tuple[int, int]]:
+    """Return time and size of every file that a verdict rests on: the tester's and the stages'.
+
+    And those of the attempt at `path`: the file, or the programs in the folder that may be run.
+    """
+    found = snapshot(ROOT / "stages") | snapshot(ROOT / "tester")
+    place = Path(path or ".").expanduser().resolve()
+    programs = [place / name for name in FOLDER_PROGRAMS] if place.is_dir() else [place]
+    for program in programs if path is not None else ():
+        found |= snapshot(program)
+    return found
+
+
+def list_changes(before: dict[Path, tuple[int, int]], after: dict[Path, tuple[int, int]]) -> str:
+    """Return what there is to say about files that changed during a grade, or nothing."""
+    changed = sorted({path for path, _ in before.items() ^ after.items()})
+    if not changed:
+        return ""
+    names = ", ".join(os.path.relpath(path) for path in changed[:MOST_NAMES])
+    more = f" and {len(changed) - MOST_NAMES} more" if len(changed) > MOST_NAMES else ""
+    return (
+        f"files changed during the grade: {names}{more}. If it was not you, it was the attempt:"
+        " look what it did there (git diff) before you trust this verdict"
+    )
+
+
+def watch(grading: Grading, *, stage: int | None, verbose: bool) -> int:
     """Grade at every save, from `stage` on, or from the first that is not passed; until Ctrl-C.
 
     Returns the exit code, 0, once stage 18 is passed. Raises UsageError for a path of no use.
     """
-    locate(path, command)
-    place = Path(path or ".").expanduser().resolve()
-    grading = Grading(path, command, seed, startup_timeout)
+    locate(grading.path, grading.command)
+    place = Path(grading.path or ".").expanduser().resolve()
     console = make_console()
     if stage is None:
         console.print(Text("Looking how far your server has come …", style="dim"))
         stage = min(grade_ladder(grading).reached + 1, len(STAGES))
     regraded = False
     while True:
-        before = snapshot(place)
+        before, project = snapshot(place), snapshot_project()
         if console.is_terminal:
             console.clear()
         try:
@@ -94,10 +112,22 @@ def watch(
                 stage += 1
                 _introduce(stage, console)
         after = snapshot(place)
+        theirs = before.keys() | after.keys()  # That these change is what we are waiting for.
+        kept = (
+            {path: one[path] for path in one.keys() - theirs}
+            for one in (project, snapshot_project())
+        )
+        if changes := list_changes(*kept):
+            console.print(Text(changes))
         regraded = after != before and not regraded
         if regraded:  # Saved meanwhile? Once: an attempt may write into its own folder each time.
             continue
-        console.print(Text(f"\nWaiting for you to save {path or command} (Ctrl-C ends) …", "dim"))
+        console.print(
+            Text(
+                f"\nWaiting for you to save {grading.path or grading.command} (Ctrl-C ends) …",
+                "dim",
+            )
+        )
         wait_for_change(place, after)
 
 

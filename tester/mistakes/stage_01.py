@@ -52,6 +52,21 @@ MISTAKES = (
     ),
     Mistake(
         stage=1,
+        rule="test_can_be_restarted_at_once",
+        title="SO_REUSEADDR is not set, and the old connections keep the port",
+        changes=(
+            (
+                (
+                    "    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # Let a "
+                    "restart have it back.\n"
+                ),
+                "",
+            ),
+        ),
+        words="could not be started again",
+    ),
+    Mistake(
+        stage=1,
         rule="test_listens_on_the_loopback_address_only",
         title="The server listens on every address of the machine",
         changes=(('HOST = "127.0.0.1"', 'HOST = "0.0.0.0"'),),

@@ -43,6 +43,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=2,
+        rule="test_a_client_that_stays_keeps_nobody_waiting",
+        title="The end of a client that never hangs up is waited for without limit",
+        changes=(("        connection.settimeout(LINGER)\n", ""),),
+        words="silent",
+    ),
+    Mistake(
+        stage=2,
         rule="test_survives_bytes_that_are_no_text",
         title="Whatever comes is decoded as UTF-8",
         changes=(('.decode("latin-1")', ".decode()"),),

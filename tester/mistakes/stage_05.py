@@ -38,6 +38,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=5,
+        rule="test_echoes_the_rest_of_the_path",
+        title="The prefix is cut off with lstrip, which takes letters and not a word",
+        changes=(('removeprefix("/echo/")', 'lstrip("/echo/")'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
         rule="test_escapes_are_decoded",
         title="Escapes are not decoded",
         changes=(('unquote(path or "/", errors="surrogateescape")', 'path or "/"'),),
@@ -88,6 +95,20 @@ MISTAKES = (
         changes=(('request.path.removeprefix("/echo/")', 'request.path.split("/")[2]'),),
         words="the body has",
         row=33,
+    ),
+    Mistake(
+        stage=5,
+        rule="test_slashes_belong_to_the_value",
+        title="A whole address is cut off wherever it stands in the path",
+        changes=(('r"^https?:', 'r"https?:'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_echo_is_a_whole_name",
+        title="A path that only begins with /echo is echoed, too",
+        changes=(('startswith("/echo/")', 'startswith("/echo")'),),
+        words="not 404",
     ),
     Mistake(
         stage=5,

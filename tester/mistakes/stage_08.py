@@ -53,6 +53,20 @@ MISTAKES = (
     ),
     Mistake(
         stage=8,
+        rule="test_bytes_above_127_in_a_value",
+        title="The User-Agent is sent back in another encoding than it came in",
+        changes=(('.get("user-agent", "").encode("latin-1")', '.get("user-agent", "").encode()'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_bytes_above_127_in_a_value",
+        title="A value is stripped of all that Python calls white space, half of an à too",
+        changes=(('match[2].strip(" \\t")', "match[2].strip()"),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=8,
         rule="test_field_is_found_by_its_name",
         title="The second header line is taken for the User-Agent",
         changes=(('request.fields.get("user-agent", "")', "list(request.fields.values())[1]"),),
@@ -175,6 +189,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=8,
+        rule="test_signs_in_a_name",
+        title="The name of a field holds letters, digits and - only",
+        changes=(('rf"({TOKEN}):', 'rf"([A-Za-z0-9-]+):'),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=8,
         rule="test_line_without_a_colon",
         title="A header line without a colon is skipped",
         changes=(
@@ -274,6 +295,13 @@ MISTAKES = (
         title="Nobody looks at the version",
         changes=(('    require(major == "1", "505 HTTP Version Not Supported")\n', ""),),
         words="not 400 or 505",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_version_that_is_not_http_1",
+        title="Only HTTP/1.0 and HTTP/1.1 are known",
+        changes=((r'HTTP/([0-9])\.([0-9])"', r'HTTP/([0-9])\.([01])"'),),
+        words="not 200",
     ),
     Mistake(
         stage=8,

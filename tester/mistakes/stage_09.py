@@ -36,6 +36,16 @@ MISTAKES = (
     ),
     Mistake(
         stage=9,
+        rule="test_date_goes_on",
+        title="Date is made once, when the server starts",
+        changes=(
+            ('"Date": formatdate(usegmt=True)', '"Date": STARTED'),
+            ("# --- Responses: from", "STARTED = formatdate(usegmt=True)\n\n# --- Responses: from"),
+        ),
+        words="Date stood still",
+    ),
+    Mistake(
+        stage=9,
         rule="test_every_answer_names_the_server",
         title="Server is missing",
         changes=(('        "Server": "eighteen-stages",\n', ""),),

@@ -71,6 +71,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=11,
+        rule="test_broken_escapes_in_a_query",
+        title="Bytes in a query that are no UTF-8 are an error that nobody catches",
+        changes=(('keep_blank_values=True, errors="surrogateescape"', 'errors="strict"'),),
+        words="closed the connection",
+    ),
+    Mistake(
+        stage=11,
         rule="test_parameters_in_utf_8",
         title="The query is decoded as Latin-1, not as UTF-8",
         changes=(

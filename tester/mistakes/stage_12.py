@@ -38,6 +38,18 @@ MISTAKES = (
     ),
     Mistake(
         stage=12,
+        rule="test_file_arrives_byte_for_byte",
+        title="The name of a file is turned to small letters",
+        changes=(
+            (
+                'request.path.removeprefix("/files/")',
+                'request.path.lower().removeprefix("/files/")',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
         rule="test_large_file_arrives_whole",
         title="send is called instead of sendall, and what it could not take is lost",
         changes=(
@@ -173,6 +185,23 @@ MISTAKES = (
             ("path.is_relative_to(root)", 'path.is_relative_to(root) and ".." not in request.path'),
         ),
         words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_letter_case_of_a_name_counts",
+        title="A file is found by its name in any letter case",
+        changes=(
+            (
+                "        return path if path.is_relative_to(root)",
+                (
+                    "        for other in path.parent.iterdir():\n"
+                    "            if other.name.lower() == path.name.lower():\n"
+                    "                path = other\n"
+                    "        return path if path.is_relative_to(root)"
+                ),
+            ),
+        ),
+        words="not 404",
     ),
     Mistake(
         stage=12,

@@ -76,6 +76,25 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
+        rule="test_body_in_several_packets",
+        title="The body is read until nothing more comes, whatever Content-Length says",
+        changes=(
+            ("while length > 0:", "while length:"),
+            (
+                "                self.buffer = receive(self.connection, settings.idle_timeout)\n",
+                (
+                    "                try:\n"
+                    "                    self.buffer = receive(self.connection, 0.3)\n"
+                    "                except TimeoutError:\n"
+                    "                    return\n"
+                ),
+            ),
+            ("self.buffer[length:]\n            length -= len(piece)", "self.buffer[length:]"),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=14,
         rule="test_upload_in_several_packets",
         title="Only the first piece of an upload is stored",
         changes=(("file.writelines(request.body)", 'file.write(next(iter(request.body), b""))'),),
@@ -104,6 +123,18 @@ MISTAKES = (
             ),
         ),
         words="not 200",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stores_a_file",
+        title="An upload is stored under its name in small letters",
+        changes=(
+            (
+                'request.path.removeprefix("/files/")',
+                'request.path.lower().removeprefix("/files/")',
+            ),
+        ),
+        words="is not in the file",
     ),
     Mistake(
         stage=14,
@@ -168,6 +199,19 @@ MISTAKES = (
         changes=(("path.is_relative_to(root)", "str(path).startswith(str(root))"),),
         words="outside the folder",
         row=56,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_path_makes_no_field",
+        title="Location holds the path as it was decoded, line ends and all",
+        changes=(
+            (
+                'Response("201 Created")',
+                'Response("201 Created", fields={"Location": request.path})',
+            ),
+        ),
+        words="only a part of the path",
+        row=47,
     ),
     Mistake(
         stage=14,
@@ -267,6 +311,13 @@ MISTAKES = (
         ),
         words="no field Allow",
         row=36,
+    ),
+    Mistake(
+        stage=14,
+        rule="test_method_that_the_path_does_not_have",
+        title="Allow names methods that the path does not have",
+        changes=(('f"OPTIONS, {allowed}"', '"GET, HEAD, POST, OPTIONS"'),),
+        words="which has been refused just now",
     ),
     Mistake(
         stage=14,
@@ -370,6 +421,20 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
+        rule="test_post_into_a_missing_folder",
+        title="Nobody asks whether the folder of an upload is there",
+        changes=((" or not path.parent.is_dir()", ""),),
+        words="not a 4xx",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_large_upload_needs_little_memory",
+        title="An upload is held in memory before it is stored",
+        changes=(("file.writelines(request.body)", 'file.write(b"".join(request.body))'),),
+        words="while it took an upload",
+    ),
+    Mistake(
+        stage=14,
         rule="test_writes_through_no_link",
         title="An upload follows a link out of the folder",
         changes=(("os.path.realpath", "os.path.normpath"),),
@@ -435,6 +500,28 @@ MISTAKES = (
             ("upload.replace(path)", "pass"),
         ),
         words="a reader got",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_slow_upload_is_stored",
+        title="One timeout holds for the whole body, however large",
+        changes=(
+            (
+                (
+                    "        while length > 0:\n"
+                    "            if not self.buffer:\n"
+                    "                self.buffer = receive(self.connection, settings.idle_timeout)"
+                ),
+                (
+                    "        deadline = time.monotonic() + settings.idle_timeout\n"
+                    "        while length > 0:\n"
+                    "            if not self.buffer:\n"
+                    "                left = deadline - time.monotonic()\n"
+                    "                self.buffer = receive(self.connection, left)"
+                ),
+            ),
+        ),
+        words="was cut off after",
     ),
     Mistake(
         stage=14,

@@ -77,6 +77,23 @@ MISTAKES = (
     ),
     Mistake(
         stage=15,
+        rule="test_busy_connection_stays_open",
+        title="A connection ends after the idle timeout, busy or not",
+        changes=(
+            (
+                "            while serve_request(connection):\n                pass\n",
+                (
+                    "            began = time.monotonic()\n"
+                    "            while serve_request(connection) and time.monotonic() - began < "
+                    "settings.idle_timeout:\n"
+                    "                pass\n"
+                ),
+            ),
+        ),
+        words="a busy connection was closed",
+    ),
+    Mistake(
+        stage=15,
         rule="test_connection_field_is_a_list",
         title="Connection is compared as a whole, though it is a list",
         changes=(
@@ -114,6 +131,18 @@ MISTAKES = (
         title="After 400, the next request is waited for",
         changes=(("    return response.keep\n", "    return response.keep or request is None\n"),),
         words="went on answering",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_closes_after_400",
+        title="An answer 400 says keep-alive, but the connection ends",
+        changes=(
+            (
+                '"keep-alive" if response.keep else "close"',
+                '"keep-alive" if response.keep or response.status[:3] == "400" else "close"',
+            ),
+        ),
+        words="the answer 400 says keep-alive",
     ),
     Mistake(
         stage=15,

@@ -120,6 +120,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_stream_for_http_1_0_ends_the_connection",
+        title="HTTP/1.0 with keep-alive gets a stream whose end nothing tells",
+        changes=((" and response.length is not None)", ")"),),
+        words="went on answering",
+    ),
+    Mistake(
+        stage=18,
         rule="test_decodes_a_chunked_body",
         title="What has come is taken for the body, sizes and all",
         changes=(
@@ -275,6 +282,25 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_chunks_in_http_1_0_end_the_connection",
+        title="Chunks are taken from an HTTP/1.0 client, too",
+        changes=((" and request.minor > 0)  # Else", ")  # Else"),),
+        words="went on answering",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_chunks_in_http_1_0_end_the_connection",
+        title="HTTP/1.0 knows no Transfer-Encoding, so that its chunks are read as a request",
+        changes=(
+            (
+                '("transfer-encoding")) is not None:',
+                '("transfer-encoding")) is not None and request.minor > 0:',
+            ),
+        ),
+        words="went on answering",
+    ),
+    Mistake(
+        stage=18,
         rule="test_other_codings_are_not_implemented",
         title="It is enough that chunked is somewhere in Transfer-Encoding",
         changes=(
@@ -377,6 +403,6 @@ MISTAKES = (
         rule="test_refused_chunks_are_no_request",
         title="The chunks of a refused request are not read, and taken for the next request",
         changes=(("for _ in request.body:\n            pass  # What", "pass  # What"),),
-        words="were read as the next request",
+        words="was read as the next request",
     ),
 )

@@ -43,6 +43,7 @@ def stage_to_dict(result: StageResult) -> dict[str, Any]:
         "edge_cases": dict(zip(("passed", "total"), result.count("edge"), strict=True)),
         "tests": [_test_to_dict(test) for test in result.tests],
         "error": result.error,
+        "looks_like": result.looks_like,
     }
 
 

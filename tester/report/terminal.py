@@ -111,6 +111,7 @@ def print_stage(result: StageResult, console: Console, verbose: bool = False) ->
         _print_verdict(page, result)
         _print_missed_stars(page, result, verbose)
     elif result.error is not None:
+        _print_name(page, result)
         _print_error(page, result.error, result.output)
     else:
         _print_failures(page, result, verbose)
@@ -126,6 +127,7 @@ def print_ladder(result: LadderResult, console: Console, verbose: bool = False) 
     _print_header(page, "How far your server has come", result.attempt, result.seed)
     errors = {stage.error for stage in result.stages}
     if len(errors) == 1 and None not in errors:  # The same trouble needs no eighteen lines.
+        _print_name(page, result.stages[-1])
         _print_error(page, str(result.stages[0].error), result.stages[0].output)
     else:
         for stage in result.stages:
@@ -137,6 +139,7 @@ def print_ladder(result: LadderResult, console: Console, verbose: bool = False) 
         return
     if following.error is not None and len(errors) > 1:
         page.blank()
+        _print_name(page, following)
         _print_error(page, following.error, following.output)
     elif following.error is None and following.failures:
         page.blank()
@@ -252,6 +255,16 @@ def _print_error(page: _Page, error: str, output: str) -> None:
     _print_output(page, output, "The end of what it printed:")
 
 
+def _print_name(page: _Page, result: StageResult) -> None:
+    """Print the name of the mistake, where it is known."""
+    if result.looks_like:
+        for row in Text(page.safe(result.looks_like), "bold yellow").wrap(
+            page.console, min(page.width, READABLE)
+        ):
+            page.row(row)
+        page.blank()
+
+
 def _print_title(page: _Page, mark: tuple[str, str], title: str) -> None:
     """Print what is wrong, in bold, after its mark."""
     text = _highlight(page.safe(title), "bold")
@@ -283,6 +296,7 @@ def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: b
     if first is None:
         page.write(("no check was run", "bold"))
         return
+    _print_name(page, result)
     _print_failure(page, first, result.stage)
     others = [test for test in result.failures if test is not first]
     requirements = [test for test in others if test.kind == "requirement"]
@@ -329,6 +343,9 @@ def _print_missed_stars(page: _Page, result: StageResult, verbose: bool) -> None
     elif missed:
         heading = "Stars you can still win (optional; -v shows them in full):"
         _print_lines(page, missed, result.stage, heading)
+        if result.looks_like:
+            page.blank()
+            _print_name(page, result)
     if missed:
         page.blank()
 

@@ -78,13 +78,13 @@ def test_can_be_restarted_at_once(client: Client, server: Server) -> None:
         refuses the port to a new socket meanwhile: "Address already in use".
     Hint: `listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)`, before `bind`.
     """
-    for _ in range(2):  # The server closes first, so it is on its side that the port is remembered.
-        connection = client.connect()
-        try:
-            connection.read_end(0.1)
-        except WireError:  # It waits for a request first.
-            end_after_request(connection)
-        connection.close()
+    # The server closes first, so it is on its side that the port is remembered. Our side is closed
+    # last of all, when this check is over: that ends the memory, and frees the port for the next.
+    connection = client.connect()
+    try:
+        connection.read_end(0.1)
+    except WireError:  # It waits for a request first.
+        end_after_request(connection)
     try:
         server.restart(same_port=True)
     except StartError as error:

@@ -56,6 +56,21 @@ def test_survives_a_client_that_leaves_without_a_word(client: Client) -> None:
 
 
 @edge
+@waits
+def test_a_client_that_stays_keeps_nobody_waiting(client: Client) -> None:
+    """A client that has its end, and does not hang up itself, is not waited for without limit.
+
+    Why: Whoever hangs up first may wait a little for the other side, so that nothing is lost. But
+        a client may forget to close, and the next one is already there (RFC 9112 section 9.6).
+    Hint: `connection.settimeout(1)` before you wait for the client's end, and close it then.
+    """
+    for _ in range(2):  # The first one stays connected while the second one is served.
+        connection = client.connect()
+        connection.send(request_bytes("/"))
+        connection.read_end(connection.patience, "serving the next client")
+
+
+@edge
 def test_survives_bytes_that_are_no_text(client: Client, words: Words) -> None:
     """Bytes that are not UTF-8 do not stop the server.
 

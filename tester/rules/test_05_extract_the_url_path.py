@@ -95,13 +95,25 @@ def test_plus_stays_plus(client: Client, words: Words) -> None:
 
 @edge
 def test_slashes_belong_to_the_value(client: Client, words: Words) -> None:
-    """All that follows `/echo/` is echoed, further slashes too: `/echo/a/b` is `a/b`.
+    """All that follows `/echo/` is echoed, slashes and signs too: `/echo/a/b` is `a/b`.
 
     Why: `path.split("/")[2]` finds only the first piece, and drops the rest without a word.
     Hint: Cut the prefix off instead: `path.removeprefix("/echo/")`.
     """
-    text = f"{words.word()}/{words.word()}"
-    expect_echo(client, f"/echo/{text}", text.encode())
+    one, two = words.word(), words.word()
+    for text in (f"{one}/{two}", f"{one}!$&'()*,;=:@-._~{two}", f"http://{one}/{two}"):
+        expect_echo(client, f"/echo/{text}", text.encode())
+
+
+@edge
+def test_echo_is_a_whole_name(client: Client, words: Words) -> None:
+    """A path that only begins with the same letters is unknown: `/echoes` is not found.
+
+    Why: The names in a path stand between slashes. `/echoes` is another name than `/echo`, and no
+        value follows it (RFC 3986 section 3.3).
+    Hint: `path.startswith("/echo/")`, with the slash at its end.
+    """
+    expect_status(client.ask(f"/echo{words.word()}"), 404)
 
 
 @edge
@@ -131,4 +143,6 @@ def test_absolute_form(client: Client, words: Words) -> None:
     word = words.word()
     expect_echo(client, f"http://localhost/echo/{word}", word.encode())
     expect_echo(client, f"HTTP://localhost:80/echo/{word}?{words.word()}", word.encode())
-    expect_status(client.ask("http://localhost"), 200)
+    expect_echo(client, f"http://{words.word(1)}/echo/{word}", word.encode())
+    for target in ("http://localhost", "http://localhost/", f"http://localhost?{word}/{word}"):
+        expect_status(client.ask(target), 200)

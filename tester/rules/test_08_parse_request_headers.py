@@ -117,7 +117,7 @@ def test_answers_with_the_user_agent(client: Client, words: Words) -> None:
         the client's program (RFC 9110 section 10.1.5). A value may hold colons of its own.
     Hint: Cut at the first colon only: `name, _, value = line.partition(":")`. Nothing is decoded.
     """
-    for agent in (words.word(), make_agent(words), f"{words.word()}::{words.word()}:"):
+    for agent in (words.word(), make_agent(words), f"!{words.word()}::{words.word()}~:"):
         expect_agent(client, write_head(f"User-Agent: {agent}"), agent)
 
 
@@ -142,9 +142,23 @@ def test_white_space_around_the_value(client: Client, words: Words) -> None:
     Hint: Cut at `":"`, not at `": "`, then `value.strip(" \\t")`. White space inside stays.
     """
     for before, after in (("", ""), ("   ", ""), ("\t", " \t "), ("", "  "), (" \t ", "\t")):
-        agent = f"{words.word()}  {words.word()}"
+        agent = f"{words.word()}  {words.word()}\t{words.word()}"
         line = f"User-Agent:{before}{agent}{after}"
         expect_agent(client, write_head("X-Empty:", line), agent)
+
+
+@edge
+def test_bytes_above_127_in_a_value(client: Client, words: Words) -> None:
+    """Bytes above 127 in a value are kept as they came: `é` in UTF-8, in Latin-1, anywhere.
+
+    Why: HTTP does not say which letters such bytes are. Only who has sent them knows, so nobody
+        else may change them (RFC 9110 section 5.5).
+    Hint: Decode the head as Latin-1, where each byte is one letter, and encode what you send back
+        in the same way. `strip()` takes the last byte of `à` for white space: `strip(" \\t")`.
+    """
+    for letters in (b"\xc3\xa9\xe2\x9c\x93", b"\xe9", "voilà".encode()):
+        agent = words.word() + letters.decode("latin-1")
+        expect_agent(client, write_head(f"User-Agent: {agent}"), agent)
 
 
 def test_field_is_found_by_its_name(client: Client, words: Words) -> None:
@@ -278,6 +292,20 @@ def test_malformed_request_line_gets_400(client: Client, words: Words) -> None:
 
 
 @edge
+def test_signs_in_a_name(client: Client, words: Words) -> None:
+    """The name of a field may hold digits and signs such as `!` and `~`, not letters alone.
+
+    Why: Most names are made of letters and `-`, but HTTP allows fifteen signs. A server that knows
+        fewer turns honest clients away (RFC 9110 section 5.6.2).
+    Hint: The section lists them. Write all of them into the regular expression for a name; in
+        `[...]`, put the `-` last.
+    """
+    agent = words.word()
+    field = f"X09azAZ!#$%&'*+-.^_`|~{words.word()}: {words.word()}"
+    expect_agent(client, write_head(field, f"User-Agent: {agent}"), agent)
+
+
+@edge
 def test_line_without_a_colon(client: Client, words: Words) -> None:
     """A header line without a colon gets 400.
 
@@ -308,6 +336,7 @@ def test_white_space_before_the_colon(client: Client, words: Words) -> None:
     """
     name, value = f"X-{words.word()}", words.word()
     requests = [
+        ("a field without a name", write_head(f": {value}")),
         ("a field with a space before its colon", write_head(f"{name} : {value}")),
         ("a field with a tab before its colon", write_head(f"{name}\t: {value}")),
         (
@@ -436,10 +465,11 @@ def test_bare_carriage_return(client: Client, words: Words) -> None:
 
 @edge
 def test_version_that_is_not_http_1(client: Client, words: Words) -> None:
-    """A version that is not `HTTP/1.0`, `HTTP/1.1` or the like gets 400, or 505.
+    """A version that is not `HTTP/1.0`, `HTTP/1.1` or the like (`HTTP/1.9`) gets 400, or 505.
 
     Why: Another major version has other rules: whoever speaks it would not understand the answer
-        (RFC 9112 section 2.3, RFC 9110 section 15.6.6). The letters `HTTP` are capital.
+        (RFC 9112 section 2.3, RFC 9110 section 15.6.6). The letters `HTTP` are capital. The digit
+        after the dot only tells what more a client can do: it is no reason to refuse.
     Hint: Compare the third part of the request line with the regular expression `HTTP/1\\.[0-9]`,
         whole.
     """
@@ -453,11 +483,12 @@ def test_version_that_is_not_http_1(client: Client, words: Words) -> None:
         for version in (*versions, "HTTP/11", "HTTP/1.x", other)
     ]
     expect_answers(client, requests, 400, 505)
+    expect_status(client.ask("/", version="1.9"), 200)
 
 
 @edge
 def test_target_of_an_unknown_form(client: Client, words: Words) -> None:
-    """A request target that does not begin with `/`, and is no URL, gets 400.
+    """A request target that does not begin with `/`, and is no URL with a host, gets 400.
 
     Why: A target is a path, which begins with `/`, or a whole URL; a `*` goes with the method
         OPTIONS only (RFC 9112 section 3.2). All else names nothing.
@@ -465,6 +496,7 @@ def test_target_of_an_unknown_form(client: Client, words: Words) -> None:
     """
     word = words.word()
     targets = (word, f"{word}/{words.word()}", f"?{word}={word}", "*", f"../{word}", f"\\{word}")
+    targets += (f"http:///{word}", f"http://?{word}")
     requests = [(f"the target {target}", write_head(target=target)) for target in targets]
     expect_answers(client, requests, 400)
 
@@ -498,9 +530,11 @@ def test_host_that_is_no_host(client: Client, words: Words) -> None:
     word, other = words.word(), words.word()
     port = words.randint(1024, 9999)
     head = "GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n"
-    for host in (f"{word}.example", f"LocalHost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
+    good = [f"{word}.example", f"LocalHost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}", ""]
+    good += ["azAZ09-a_b.example:8090", "localhost:", "[09:af:AF::127.0.0.1]"]
+    for host in good:
         response = client.ask_raw(head.format(host).encode())
-        expect_one_of(response, f"the Host {host}", (200,))
+        expect_one_of(response, f"the Host {host!r}", (200,))
     hosts = (f"{word}/{other}", f"{word}@{other}", f"{word}, {other}", f"http://{word}/")
     requests = [(f"the Host {host}", head.format(host)) for host in hosts]
     expect_answers(client, requests, 400)

@@ -1,6 +1,7 @@
 """Stage 9, Send Response Headers: what every answer says about itself."""
 
 import re
+import time
 from datetime import datetime, timezone
 
 from tester.facts import (
@@ -10,12 +11,15 @@ from tester.facts import (
     expect_field,
     expect_length_field,
     expect_status,
+    fail,
 )
 from tester.response import Response
-from tester.suite import edge, until
+from tester.suite import edge, until, waits
 
 STAGE = 9
 TOLERANCE = 10  # Seconds that the Date may be off.
+STANDSTILL = 4.0  # Seconds that it may stay the same: who keeps it for a while saves some work.
+LOOK = 0.1  # Seconds between two looks at it.
 WEEKDAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 IMF_FIXDATE = re.compile(
@@ -72,6 +76,27 @@ def test_every_answer_has_a_date(client: Client, words: Words) -> None:
     for response in answers(client, words):
         expect_field(response, "Date", lambda value: True, "the time of the answer")
         expect_date(response.field("Date"))
+
+
+@waits
+def test_date_goes_on(client: Client) -> None:
+    """`Date` goes on with the clock.
+
+    Why: A server runs for months. If it makes its `Date` once, when it starts, every answer looks
+        as old as the server, and caches throw it away at once (RFC 9110 section 6.6.1).
+    Hint: Call `formatdate` where the head of an answer is written, not where the program begins.
+    """
+    first = client.ask("/")
+    expect_field(first, "Date", lambda value: True, "the time of the answer")
+    deadline = time.monotonic() + STANDSTILL
+    while client.ask("/").field("Date") == first.field("Date"):
+        if time.monotonic() > deadline:
+            fail(
+                f"Date stood still for {STANDSTILL:g} s: {first.field('Date')}",
+                "the time of each answer",
+                "the same time again and again",
+            )
+        time.sleep(LOOK)  # Not a wait for the server: it is the clock that must go on.
 
 
 def test_every_answer_names_the_server(client: Client, words: Words) -> None:

@@ -106,6 +106,19 @@ def test_a_name_without_a_value(client: Client, words: Words) -> None:
 
 
 @edge
+def test_broken_escapes_in_a_query(client: Client, words: Words) -> None:
+    """A query with a broken escape (`%zz`, `%4`, bytes that are not UTF-8) is answered.
+
+    Why: Clients send typing mistakes, in a query as in a path. An error that nobody catches ends
+        the connection, and the client never learns why.
+    Hint: `parse_qsl(query, errors="replace")` leaves a broken escape as it is. 400 is as good.
+    """
+    for escape in ("%zz", "%4", "%", "%ff%fe"):
+        response = client.ask(f"/search?{words.word()}={words.word()}{escape}")
+        expect_status(response, 200, 400)
+
+
+@edge
 def test_parameters_in_utf_8(client: Client, words: Words) -> None:
     """Names and values may hold any letter, escaped as UTF-8.
 

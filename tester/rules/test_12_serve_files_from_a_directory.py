@@ -90,7 +90,7 @@ def test_file_arrives_byte_for_byte(client: Client, words: Words, server: Server
     every_byte = bytes(words.sample(range(256), 256))
     lines = "\r\n".join(words.word() for _ in range(4)).encode()
     for content in (every_byte, lines, lines.replace(b"\r", b"") + b"\n\n", b"\r\n\r\n", b"\0" * 9):
-        name = f"{words.word()}.{words.choice(('bin', 'txt', 'dat'))}"
+        name = f"{words.mixed()}.{words.choice(('bin', 'txt', 'dat'))}"
         expect_file(client, put_file(server, name, content), content)
 
 
@@ -113,7 +113,7 @@ def test_files_in_subfolders(client: Client, words: Words, server: Server) -> No
     Hint: Take all that comes after `/files/`, not only the part up to the next slash.
     """
     name, content = f"{words.word()}.txt", words.data(40)
-    folder = f"{words.word()}/{words.word()}"
+    folder = f"{words.mixed()}/{words.word()}"
     expect_file(client, put_file(server, f"{folder}/{name}", content), content)
     expect_status(client.ask(f"/files/{name}"), 404)
 
@@ -281,6 +281,24 @@ def test_empty_file(client: Client, words: Words, server: Server) -> None:
     expect_status(response, 200)
     expect_field(response, "Content-Length", "0")
     expect_body(response, b"")
+
+
+@edge
+def test_letter_case_of_a_name_counts(client: Client, words: Words, server: Server) -> None:
+    """`NOTES.txt` and `notes.txt` are two files; where there is only one, the other is 404.
+
+    Why: Paths are compared letter by letter: a cache takes these two for different things, and so
+        must the server (RFC 9110 section 4.2.3).
+    Hint: Look for the file under the very name that the path has, without `lower()`.
+    """
+    word, content, other = words.word(), words.data(20), words.data(30)
+    target = put_file(server, f"{word.upper()}.txt", content)
+    if (server.public / f"{word}.txt").exists():
+        pytest.skip("letter case does not count on this disk")
+    for name in (word, word.capitalize()):
+        expect_status(client.ask(f"/files/{name}.txt"), 404)
+    expect_file(client, put_file(server, f"{word}.txt", other), other)
+    expect_file(client, target, content)
 
 
 @edge

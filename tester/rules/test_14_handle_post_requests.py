@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tester.attempt import Server
+from tester.attempt import IDLE_TIMEOUT, Server
 from tester.facts import (
     Client,
     Words,
@@ -15,6 +15,7 @@ from tester.facts import (
     expect_body,
     expect_field,
     expect_media_type,
+    expect_no_field,
     expect_refused,
     expect_status,
     fail,
@@ -32,6 +33,10 @@ TOO_LARGE = 10 * 1024 * MEGABYTE  # A hundred times the limit.
 STALL_TIMEOUT = 11.0  # Seconds until a stalled body must have been cut off; 10 are promised.
 CLEAN_UP = 3.0  # Seconds until nothing may be left of an upload that was broken off.
 PAUSE = 0.03  # Seconds between two packets.
+LONG_PAUSE = 0.6 * IDLE_TIMEOUT  # Seconds: who takes a pause for the end seldom waits as long.
+SLOW_PIECES = 6  # A slow upload comes in so many, and a pause before each:
+SLOW_PAUSE = 0.22 * IDLE_TIMEOUT  # in all more than IDLE_TIMEOUT, and never nearly as long at once.
+UPLOAD = 48 * MEGABYTE  # The size of a body that is too large to be held in memory.
 
 
 def expect_echo(client: Client, body: bytes, target: str = "/echo") -> Response:
@@ -40,6 +45,18 @@ def expect_echo(client: Client, body: bytes, target: str = "/echo") -> Response:
     expect_status(response, 200)
     expect_body(response, body)
     return response
+
+
+def expect_echo_of_packets(
+    client: Client, pieces: list[bytes], body: bytes, pause: float = PAUSE
+) -> None:
+    """Fail unless this body comes back for a request that is sent in pieces."""
+    connection = client.connect()
+    connection.send_pieces(pieces, pause)
+    response = connection.read_response("POST")
+    client.expect_nothing_more(connection)
+    expect_status(response, 200)
+    expect_body(response, body)
 
 
 def expect_stored(client: Client, target: str, content: bytes) -> None:
@@ -60,13 +77,19 @@ def cut(words: Words, data: bytes, count: int) -> Iterator[bytes]:
     return (data[a:b] for a, b in zip(places, places[1:], strict=False))
 
 
-def expect_allow(response: Response, *methods: str) -> None:
-    """Fail unless the field Allow names `methods`; it may name more."""
+def expect_allow(response: Response, *methods: str, refused: str = "") -> None:
+    """Fail unless the field Allow names `methods`; it may name more, but not what was `refused`."""
     value = response.field("Allow")
     names = [name.strip() for name in (value or "").split(",")]
     for method in methods:
         if value is None or method not in names:
             expect_field(response, "Allow", lambda _: False, f"a list with {method} in it")
+    if refused in names:
+        fail(
+            f"Allow names {refused}, which has been refused just now",
+            f"Allow: a list without {refused}",
+            f"Allow: {value}",
+        )
 
 
 def leave_in_mid_body(client: Client, target: str, size: int, *, reset: bool, sent: int) -> None:
@@ -149,7 +172,7 @@ def test_body_in_several_packets(client: Client, words: Words) -> None:
     Why: TCP carries bytes, not messages. Clients often send the head first and the body later, and
         a large body always comes in many pieces (RFC 9112 section 6.3).
     Hint: One `recv` is not enough. Call it again until you have as many bytes as Content-Length
-        says, and then stop: the client waits for your answer and sends no more.
+        says, and then stop: the client waits for your answer and sends no more. A pause is no end.
     """
     body = words.data(words.randint(200, 400))
     head = upload_head("/echo", len(body))
@@ -159,12 +182,9 @@ def test_body_in_several_packets(client: Client, words: Words) -> None:
         [head[:-2], head[-2:] + body[:7], body[7:]],
         list(cut(words, head + body, 5)),
     ):
-        connection = client.connect()
-        connection.send_pieces(pieces, PAUSE)
-        response = connection.read_response("POST")
-        client.expect_nothing_more(connection)
-        expect_status(response, 200)
-        expect_body(response, body)
+        expect_echo_of_packets(client, pieces, body)
+    pieces = [head + body[:100], body[100:]]
+    repeat_if_slow(lambda: expect_echo_of_packets(client, pieces, body, LONG_PAUSE))
 
 
 @waits
@@ -193,7 +213,7 @@ def test_stores_a_file(client: Client, words: Words, server: Server) -> None:
     Hint: Write the body in mode `"wb"` into the folder that `--directory` names. Find the path as
         you do for GET, decoding and all.
     """
-    for name in (f"{words.word()}.txt", f"{words.word()} {words.word()}", f"{words.word()}é"):
+    for name in (f"{words.mixed()}.txt", f"{words.word()} {words.word()}", f"{words.word()}é"):
         target = f"/files/{quote(name)}"
         content = words.data(words.randint(20, 200))
         response = client.ask(target, "POST", body=content)
@@ -280,6 +300,22 @@ def _expect_nowhere(server: Server, body: bytes, target: str) -> None:
             )
 
 
+def test_path_makes_no_field(client: Client, words: Words) -> None:
+    """An escaped line end in a path (`%0d%0a`) makes no field of its own in the answer.
+
+    Why: If the decoded path is written into a field, such as `Location`, whoever writes a link
+        chooses what the answer says, cookies and all (RFC 9110 section 5.5).
+    Hint: Write the path into a field as it came, or `quote` it again. Never write there what
+        `unquote` has returned.
+    """
+    name = f"X-{words.mixed()}"
+    for method, folder in (("GET", "/echo/"), ("GET", "/files/"), ("POST", "/files/")):
+        target = f"{folder}{words.word()}%0d%0a{name}:%20{words.word()}"
+        body = words.data(10) if method == "POST" else None
+        response = client.ask(target, method, body=body)
+        expect_no_field(response, name, "which was only a part of the path that was asked for")
+
+
 def test_length_that_is_no_number(client: Client, words: Words) -> None:
     """A Content-Length that is no number gets `400 Bad Request`.
 
@@ -358,10 +394,10 @@ def test_method_that_the_path_does_not_have(client: Client, words: Words) -> Non
         for method in ("POST", words.choice(("PUT", "DELETE"))):
             response = client.ask(target, method, body=words.data(20))
             expect_status(response, 405)
-            expect_allow(response, "GET")
+            expect_allow(response, "GET", refused=method)
     response = client.ask(f"/echo/{words.word()}", "POST", body=b"")
     expect_status(response, 405)
-    expect_allow(response, "GET")
+    expect_allow(response, "GET", refused="POST")
 
 
 @edge
@@ -373,7 +409,7 @@ def test_echo_has_no_get(client: Client) -> None:
     """
     response = client.ask("/echo")
     expect_status(response, 405)
-    expect_allow(response, "POST")
+    expect_allow(response, "POST", refused="GET")
 
 
 @edge
@@ -515,6 +551,54 @@ def test_post_to_a_folder(client: Client, words: Words, server: Server) -> None:
     for target in (f"/files/{folder}", "/files/"):
         expect_refused(client.ask(target, "POST", body=words.data(10)))
     expect_status(client.ask(kept), 200)
+
+
+@edge
+def test_post_into_a_missing_folder(client: Client, words: Words) -> None:
+    """A POST into a folder that is not there gets a 4xx, or the folder is made and 201 said.
+
+    Why: To open such a file for writing is an error, FileNotFoundError. The client asked for the
+        wrong place: that is no failure of the server, so no 500 (RFC 9110 section 15.5).
+    Hint: `path.parent.is_dir()`, and if it is none, 404; or `path.parent.mkdir(parents=True)`, when
+        you know that the path is inside the folder that you serve.
+    """
+    for folders in (words.word(), f"{words.word()}/{words.word()}"):
+        target, body = f"/files/{folders}/{words.word()}.txt", words.data(20)
+        response = client.ask(target, "POST", body=body)
+        if response.status == 201:
+            expect_stored(client, target, body)
+        else:
+            expect_refused(response)
+
+
+@edge
+@waits
+def test_large_upload_needs_little_memory(client: Client, words: Words, server: Server) -> None:
+    """An upload of 48 MB costs the server less than half of that in memory.
+
+    Why: If every upload were held in memory, a few clients with large files would fill it.
+    Hint: Write each piece to a temporary file as it comes, and forget it. Rename the file when all
+        is there.
+    """
+    # What the server needs for its first upload is no part of the price.
+    expect_status(client.ask(f"/files/{words.word()}", "POST", body=words.data(MEGABYTE)), 201)
+    name, piece = words.word(), words.data(MEGABYTE)
+    before = server.memory()
+    connection = client.connect()
+    connection.send(upload_head(f"/files/{name}", UPLOAD) + piece[1:])
+    for _ in range(UPLOAD // MEGABYTE - 1):
+        connection.send(piece)
+    grown = server.memory() - before  # All but a byte is there, or in the network's buffers.
+    connection.send(piece[:1])
+    expect_status(connection.read_response("POST"), 201)
+    client.expect_nothing_more(connection)
+    expect(
+        grown < UPLOAD // 2,
+        f"the server grew by {grown // MEGABYTE} MB while it took an upload of 48 MB",
+        "a server that grows by less than 24 MB",
+        f"{before // MEGABYTE} MB before, {(before + grown) // MEGABYTE} MB meanwhile",
+    )
+    (server.public / name).unlink()
 
 
 @edge
@@ -673,6 +757,42 @@ def _upload_while_reading(client: Client, target: str, old: bytes | None, new: b
         connection.send(new[40_000 + 10_000 * number :][:10_000])
     expect_status(connection.read_response("POST"), 200, 201, 204)
     client.expect_nothing_more(connection)
+
+
+@edge
+@waits
+def test_slow_upload_is_stored(client: Client, words: Words) -> None:
+    """An upload may take longer than the idle timeout, if the client is never silent for so long.
+
+    Why: Over a phone's network a photo takes minutes. Who still sends is not idle.
+    Hint: Count the idle timeout anew for each `recv` of the body. Only the head has one deadline
+        for all of it: nobody needs long for so little.
+    """
+    whole = SLOW_PIECES * SLOW_PAUSE
+
+    def scene() -> None:
+        """Send it slowly."""
+        target, body = f"/files/{words.word()}", words.data(300)
+        connection = client.connect()
+        pieces = [upload_head(target, len(body)), *cut(words, body, SLOW_PIECES)]
+        try:
+            connection.send_pieces(pieces, SLOW_PAUSE)
+            response = connection.read_response("POST")
+        except WireError as error:
+            if error.kind == "silent":
+                raise
+            fail(
+                f"an upload that takes {whole:.1f} s was cut off after {connection.seconds:.1f} s",
+                f"201: no pause was longer than {SLOW_PAUSE:.1f} s, and IDLE_TIMEOUT is"
+                f" {IDLE_TIMEOUT} s",
+                "the end of the connection",
+                connection=connection,
+            )
+        expect_status(response, 201)
+        client.expect_nothing_more(connection)
+        expect_stored(client, target, body)
+
+    repeat_if_slow(scene, whole + 0.6 * IDLE_TIMEOUT)
 
 
 @edge

@@ -4,13 +4,14 @@ import contextlib
 import time
 from statistics import median
 
-from tester.attempt import Server
+from tester.attempt import IDLE_TIMEOUT, Server
 from tester.facts import (
     Client,
     Words,
     ask_on,
     expect,
     expect_body,
+    expect_body_is_no_request,
     expect_field,
     expect_no_more_answers,
     expect_nothing_left,
@@ -26,6 +27,8 @@ from tester.wire import Connection, WireError
 
 STAGE = 15
 IDLE_DEADLINE = 11.0  # Seconds until an idle connection must have ended; 10 are promised.
+BUSY = 1.3 * IDLE_TIMEOUT  # Seconds that a busy connection lasts at least,
+BUSY_PAUSE = 0.2 * IDLE_TIMEOUT  # with such pauses: far shorter than the idle timeout.
 STALL = 0.03  # Seconds: a held-back packet costs 0.04, a healthy answer less than 0.001.
 
 
@@ -149,6 +152,40 @@ def test_closes_an_idle_connection(client: Client, words: Words) -> None:
 
 
 @edge
+@waits
+def test_busy_connection_stays_open(client: Client, words: Words) -> None:
+    """A connection that is in use may last longer than the idle timeout.
+
+    Why: The idle timeout is there for connections that nobody uses (RFC 9112 section 9.5). A client
+        that goes on asking would be cut off in the middle of its work.
+    Hint: Count the idle timeout anew for each request, not once for the connection.
+    """
+
+    def scene() -> None:
+        """Ask again and again."""
+        connection = client.connect()
+        while connection.seconds < BUSY:
+            word = words.word()
+            try:
+                response = ask_on(connection, f"/echo/{word}")
+            except WireError as error:
+                if error.kind == "silent":
+                    raise
+                fail(
+                    f"a busy connection was closed after {connection.seconds:.1f} s",
+                    f"an answer: no pause was longer than {BUSY_PAUSE:.1f} s, and IDLE_TIMEOUT is"
+                    f" {IDLE_TIMEOUT} s",
+                    "the end of the connection",
+                    connection=connection,
+                )
+            expect_status(response, 200)
+            expect_body(response, word.encode())
+            time.sleep(BUSY_PAUSE)  # Not a wait for anything: the gap is what is being tested.
+
+    repeat_if_slow(scene, BUSY + 0.7 * IDLE_TIMEOUT)
+
+
+@edge
 def test_connection_field_is_a_list(client: Client, words: Words) -> None:
     """`Connection` is a list: `close` counts anywhere in it, in any letter case.
 
@@ -206,33 +243,18 @@ def test_body_of_a_refused_request_is_no_request(client: Client, words: Words) -
         close` and close.
     """
     for method, path in (("POST", f"/{words.word()}"), ("POST", "/about"), ("GET", "/")):
-        hidden, asked = words.word(), words.word()
-        for body in (request_bytes(f"/echo/{hidden}", connection=None), words.word(30).encode()):
+        hidden = request_bytes(f"/echo/{words.word()}", connection=None)
+        for body in (hidden, words.word(30).encode()):
             connection = client.connect()
             response = ask_on(connection, path, method, body=body)
             if method == "POST":
                 expect_status(response, 404, 405)
-            try:
-                connection.send(request_bytes(f"/echo/{asked}", connection=None))
-                response = connection.read_response()
-            except WireError as error:
-                if error.kind not in ("closed", "reset"):
-                    raise
-                continue
-            if response.status != 200 or response.body != asked.encode():
-                hit = response.body == hidden.encode()
-                fail(
-                    f"the body of {method} {path} was "
-                    + ("answered as if it were a request" if hit else "read as the next request"),
-                    f"the answer to GET /echo/{asked}, or the end of the connection",
-                    f"{response.status} {response.reason}, with the body {response.body[:60]!r}",
-                    connection=connection,
-                )
+            expect_body_is_no_request(connection, words, f"the body of {method} {path}")
 
 
 @edge
 def test_closes_after_400(client: Client, words: Words) -> None:
-    """After an answer 400 the server closes the connection.
+    """After an answer 400 the server closes the connection, and does not say that it stays open.
 
     Why: A request that can't be understood has no end that can be trusted: whatever comes next may
         be a part of it (RFC 9112 section 9.6).
@@ -246,7 +268,14 @@ def test_closes_after_400(client: Client, words: Words) -> None:
         connection = client.connect()
         expect_status(ask_on(connection, f"/echo/{words.word()}"), 200)
         connection.send(bad)
-        expect_status(connection.read_response(), 400)
+        response = connection.read_response()
+        expect_status(response, 400)
+        expect(
+            "keep-alive" not in list_connection(response),
+            "the answer 400 says keep-alive, but the connection must end after it",
+            "Connection: close",
+            f"Connection: {response.field('Connection')}",
+        )
         expect_last_answer(connection, words, "the request before it got 400")
 
 

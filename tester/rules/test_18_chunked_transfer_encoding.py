@@ -1,5 +1,6 @@
 """Stage 18, Chunked Transfer Encoding: bodies whose length nobody knows beforehand."""
 
+import contextlib
 import select
 import time
 
@@ -12,6 +13,7 @@ from tester.facts import (
     chunked,
     expect,
     expect_body,
+    expect_body_is_no_request,
     expect_no_field,
     expect_no_more_answers,
     expect_status,
@@ -120,6 +122,28 @@ def test_http_1_0_gets_no_chunks(client: Client) -> None:
     expect_status(response, 200)
     expect_no_field(response, "Transfer-Encoding", "though the request came in HTTP/1.0")
     expect_ticks(response)
+
+
+@edge
+@waits
+def test_stream_for_http_1_0_ends_the_connection(client: Client, words: Words) -> None:
+    """`/stream` in HTTP/1.0 ends with the connection, even if the client asks for keep-alive.
+
+    Why: Without chunks and without a length, only the end of the connection tells where the body
+        ends. If it stays open, the client waits in vain (RFC 9112 sections 6.3 and 9.3).
+    Hint: Keep an HTTP/1.0 connection open only if the answer has a Content-Length.
+    """
+    connection = client.connect()
+    connection.send(request_bytes("/stream", version="1.0", connection="keep-alive"))
+    came = b""
+    while not (TICKS[-1] in came and came.endswith(b"\n")) and (piece := connection.receive()):
+        came += piece
+    expect(TICKS[-1] in came, "the connection ended before the last line of the stream")
+    if b"\r\ncontent-length:" in came.lower():
+        return  # Who collects the lines first can tell how long they are, and stay.
+    with contextlib.suppress(WireError):  # It has hung up, as it should.
+        connection.send(request_bytes(f"/echo/{words.word()}", connection=None))
+    expect_no_more_answers(connection, "only the end of the connection ends this stream")
 
 
 def test_decodes_a_chunked_body(client: Client, words: Words) -> None:
@@ -316,6 +340,26 @@ def test_refuses_both_lengths(client: Client, words: Words, server: Server) -> N
 
 
 @edge
+def test_chunks_in_http_1_0_end_the_connection(client: Client, words: Words) -> None:
+    """A request in HTTP/1.0 with Transfer-Encoding is the last one on its connection.
+
+    Why: HTTP/1.0 knows no chunks. A proxy of that age passes the field on without reading it, and
+        finds the end of the body elsewhere than we do (RFC 9112 section 6.1).
+    Hint: Answer 400 and close, even if the client asks for keep-alive. To read the chunks, answer,
+        and then close is as good.
+    """
+    connection = client.connect()
+    body, fields = chunked(words.text(5)), [*CHUNKED, ("Connection", "keep-alive")]
+    connection.send(
+        request_bytes("/echo", "POST", fields, body, version="1.0")
+        + request_bytes(f"/echo/{words.word()}", connection=None)
+    )
+    with about("Transfer-Encoding in HTTP/1.0", connection):
+        connection.read_response("POST")
+        expect_no_more_answers(connection, "a request in HTTP/1.0 had a Transfer-Encoding")
+
+
+@edge
 def test_other_codings_are_not_implemented(client: Client, words: Words, server: Server) -> None:
     """A transfer coding other than chunked gets 501.
 
@@ -495,24 +539,10 @@ def test_refused_chunks_are_no_request(client: Client, words: Words) -> None:
     Hint: Before the next request, read the chunks to the last one and forget them; or close.
     """
     for target in (f"/{words.word()}", "/about"):
-        hidden, asked = words.word(), words.word()
-        body = chunked(request_bytes(f"/echo/{hidden}", connection=None))
+        body = chunked(request_bytes(f"/echo/{words.word()}", connection=None))
         connection = client.connect()
         expect_status(ask_on(connection, target, "POST", CHUNKED, body), 404, 405)
-        try:
-            connection.send(request_bytes(f"/echo/{asked}", connection=None))
-            response = connection.read_response()
-        except WireError as error:
-            if error.kind not in ("closed", "reset"):
-                raise
-            continue
-        if response.status != 200 or response.body != asked.encode():
-            fail(
-                f"the chunks of POST {target} were read as the next request",
-                f"the answer to GET /echo/{asked}, or the end of the connection",
-                f"{response.status} {response.reason}, with the body {response.body[:60]!r}",
-                connection=connection,
-            )
+        expect_body_is_no_request(connection, words, f"the chunked body of POST {target}")
 
 
 def expect_ticks(response: Response) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import socket
 import subprocess
 import sys
 import textwrap
@@ -49,6 +51,18 @@ def write_attempt(tmp_path: Path) -> WriteAttempt:
         return path
 
     return write
+
+
+def fixed_port() -> int:
+    """Return a free port that the system gives to nobody of its own accord."""
+    for port in random.SystemRandom().sample(range(10_000, 32_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def run_tester(

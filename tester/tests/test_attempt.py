@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tester.attempt import Server, StartError, UsageError, free_port, locate
-from tester.tests.conftest import ROOT, WriteAttempt
+from tester.attempt import Server, StartError, UsageError, locate
+from tester.tests.conftest import ROOT, WriteAttempt, fixed_port
 from tester.wire import Connection
 
 HELLO = 'connection.sendall(b"hello " + os.getcwd().encode())\nconnection.close()'
@@ -76,7 +76,7 @@ def test_an_executable_runs_as_it_is(write_attempt: WriteAttempt, tmp_path: Path
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1", "::"])
 def test_a_port_and_an_address_of_its_own_are_found(write_attempt: WriteAttempt, host: str) -> None:
     """Though the attempt does not look at PORT."""
-    port = free_port()
+    port = fixed_port()
     path = write_attempt(
         f"""
         import socket

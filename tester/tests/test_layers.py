@@ -9,9 +9,21 @@ import pytest
 
 TESTER = Path(__file__).resolve().parents[1]
 LAYERS = (
-    *("results", "ladder", "attempt", "response", "wire", "facts", "explain", "suite", "rules"),
-    *("grading", "report", "show", "watch", "cli", "__main__", "soak", "bench", "picture"),
-    "mistakes",
+    *(
+        "results",
+        "ladder",
+        "ports",
+        "limits",
+        "attempt",
+        "response",
+        "wire",
+        "facts",
+        "naming",
+        "explain",
+        "suite",
+    ),
+    *("rules", "grading", "report", "show", "watch", "cli", "__main__", "soak", "bench", "picture"),
+    *("mistakes", "mutants", "fuzz"),
 )
 
 

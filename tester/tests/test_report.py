@@ -672,7 +672,7 @@ def test_ladder_shows_an_error_of_the_next_stage() -> None:
 
 STAGE_KEYS = [
     *("stage", "title", "attempt", "passed", "seed", "seconds"),
-    *("requirements", "edge_cases", "tests", "error"),
+    *("requirements", "edge_cases", "tests", "error", "looks_like"),
 ]
 TEST_KEYS = [
     *("id", "stage", "title", "kind", "outcome"),

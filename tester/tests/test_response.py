@@ -5,7 +5,7 @@ from __future__ import annotations
 import h11
 import pytest
 
-from tester.response import Malformed, Response, ResponseReader
+from tester.response import MAX_HEAD, Malformed, Response, ResponseReader
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -49,6 +49,7 @@ WELL_FORMED = {
         OK + b"Transfer-Encoding: chunked\r\n\r\n0003\r\nabc\r\n000\r\n\r\n",
         b"abc",
     ),
+    "leading zeros in a length": (OK + b"Content-Length: " + b"0" * 19 + b"1\r\n\r\nx", b"x"),
     "no white space before a value": (OK + b"Content-Length:1\r\n\r\nx", b"x"),
     "white space around a value": (OK + b"Content-Length: \t 1 \t\r\n\r\nx", b"x"),
     "an empty reason": (b"HTTP/1.1 200 \r\nContent-Length: 1\r\n\r\nx", b"x"),
@@ -91,6 +92,23 @@ MALFORMED = {
     "two lengths": (OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nhi", True),
     "no number": (OK + b"Content-Length: two\r\n\r\nhi", True),
     "a sign": (OK + b"Content-Length: +2\r\n\r\nhi", True),
+    "a byte above 127 beside a length": (OK + b"Content-Length: 2\xa0\r\n\r\nhi", True),
+    "a byte above 127 beside a coding": (OK + b"Transfer-Encoding: chunked\x85\r\n\r\n", True),
+    "two lengths that differ in zeros": (OK + b"Content-Length: 2, 02\r\n\r\nhi", True),
+    "a length of 5000 digits": (OK + b"Content-Length: " + b"1" * 5000 + b"\r\n\r\n", True),
+    "a code below 100": (b"HTTP/1.1 099 OK\r\n\r\n", True),
+    "a length among the trailers": (
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 0\r\n\r\n",
+        False,
+    ),
+    "a coding among the trailers": (
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\nTransfer-Encoding: gzip\r\n\r\n",
+        True,
+    ),
+    "a blank in place of the last line": (
+        OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n \r\n\r\n",
+        True,
+    ),
     "a size with 0x": (OK + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\nhi\r\n0\r\n\r\n", True),
     "a size after a space": (
         OK + b"Transfer-Encoding: chunked\r\n\r\n 2\r\nhi\r\n0\r\n\r\n",
@@ -153,6 +171,16 @@ def test_keeps_what_comes_after() -> None:
     """Bytes after the end are not lost, and not part of the body."""
     response, extra = read(OK + b"Content-Length: 2\r\n\r\nhi\r\n")
     assert (response.body, extra) == (b"hi", b"\r\n")
+
+
+@pytest.mark.parametrize("pieces", [0, 1000])
+def test_the_limit_of_a_head_is_the_same_however_it_comes(pieces: int) -> None:
+    """The last byte that fits fits, and one more does not."""
+    rest = MAX_HEAD - len(OK + b"X: \r\n\r\n")
+    response, _ = read(OK + b"X: " + b"a" * rest + b"\r\n\r\n", pieces=pieces)
+    assert response is not None
+    with pytest.raises(Malformed, match="does not end"):
+        read(OK + b"X: " + b"a" * (rest + 1) + b"\r\n\r\n", pieces=pieces)
 
 
 def test_an_answer_to_head_has_no_body() -> None:

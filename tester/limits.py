@@ -1,0 +1,286 @@
+"""Finds all processes of an attempt, stops them, and sees to it that they do not take too much.
+
+A process can leave its session, clear its environment, and lose its parents. What Linux hands down
+to every child all the same are its limits. So each attempt gets a limit on the size of its files
+that no other attempt has: who has it, belongs to that attempt. Elsewhere, the family tree and a
+variable in the environment are what there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import psutil
+
+from tester.ports import MARKER
+
+MEGABYTE = 1_000_000
+MEMORY_LIMIT = 1000  # Megabytes of memory of all processes together, unless told otherwise.
+DISK_LIMIT = 1000  # Megabytes in the scratch folder; uploads of 100 MB are what servers must take.
+OUTPUT_LIMIT = 100  # Megabytes of output.
+MOST_FILES = 20_000  # In the scratch folder: disks have no room for files without number either.
+MOST_PROCESSES = 500  # A process for each of 200 clients must do.
+LOOK_PAUSE = 0.1  # Seconds between two looks at what an attempt takes;
+LONGEST_PAUSE = 0.5  # longer, where looking takes long, but no longer than this.
+KILL_TIMEOUT = 5.0  # Seconds until all that was killed must be gone.
+POLL = 0.005  # Seconds between two looks whether it is.
+BLOCK = 512  # Bytes: what the system counts the room of a file in.
+BECOME_SUBREAPER = 36  # Linux's PR_SET_CHILD_SUBREAPER.
+ON_LINUX = sys.platform == "linux"
+
+_limits_lock = threading.Lock()  # Limits belong to the whole of our process.
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what our attempts leave behind, so that we can bury it. On Linux only.
+
+    In a container, nobody else may: the dead would stay in the table of processes.
+    """
+    if ON_LINUX:
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(BECOME_SUBREAPER, 1, 0, 0, 0)
+
+
+class Family:
+    """All processes of an attempt."""
+
+    def __init__(self, marker: str) -> None:
+        """`marker` is the value of MARKER in the environment that the attempt is started with."""
+        self.root: psutil.Process | None = None
+        """The process that was started."""
+        self._marker = marker
+        self._limit = DISK_LIMIT * MEGABYTE + secrets.randbelow(2**28)
+        self._is_marked = False
+        self._known: dict[int, psutil.Process] = {}
+
+    @contextlib.contextmanager
+    def marking(self) -> Iterator[None]:
+        """Mark what is started meanwhile, and forget what was before."""
+        self.root, self._known = None, {}
+        if not ON_LINUX:
+            yield
+            return
+        with _limits_lock:
+            old = resource.getrlimit(resource.RLIMIT_FSIZE)
+            try:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, old[1]))
+                self._is_marked = hasattr(resource, "prlimit")
+            except (ValueError, OSError):  # The user's own limit is lower.
+                self._is_marked = False
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+    def pids(self) -> list[int]:
+        """Return the process numbers of all that run; quick where they are marked by a limit."""
+        if self._is_marked:
+            return [pid for pid in psutil.pids() if self._has_limit(pid) and not self._bury(pid)]
+        return self._related() or self._named()
+
+    def _has_limit(self, pid: int) -> bool:
+        """Return whether a process has our limit."""
+        try:
+            return resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == self._limit
+        except OSError:  # It is gone, or not ours.
+            return False
+
+    def _bury(self, pid: int) -> bool:
+        """Return whether a process has ended; if it was an orphan that we adopted, let it go."""
+        state = _states(f"/proc/{pid}")
+        if state == "Z" and (self.root is None or pid != self.root.pid):
+            with contextlib.suppress(OSError):  # Mostly, it is another's to bury.
+                os.waitpid(pid, os.WNOHANG)
+        return state in ("", "Z", "X")
+
+    def _related(self) -> list[int]:
+        """Return the first process and all that have descended from it, as far as we saw it."""
+        with contextlib.suppress(psutil.Error):
+            for one in (self.root, *self.root.children(recursive=True)) if self.root else ():
+                self._known.setdefault(one.pid, one)
+        return [one.pid for one in self._known.values() if _runs(one)]
+
+    def _named(self) -> list[int]:
+        """Return all that have our mark in their environment."""
+        return [
+            process.pid
+            for process in psutil.process_iter(["environ"])
+            if (process.info["environ"] or {}).get(MARKER) == self._marker and _runs(process)
+        ]
+
+    def all_pids(self) -> list[int]:
+        """Return the numbers of all that run, found in every way there is; takes longer."""
+        return [*dict.fromkeys([*self.pids(), *self._related(), *self._named()])]
+
+    def is_asleep(self) -> bool:
+        """Return whether all processes wait for something, so that none is about to end."""
+        for pid in self.pids() if ON_LINUX else ():
+            with contextlib.suppress(OSError):
+                tasks = os.listdir(f"/proc/{pid}/task")
+                if any(_states(f"/proc/{pid}/task/{task}") != "S" for task in tasks):
+                    return False
+        return ON_LINUX
+
+    def memory(self, *, exact: bool = False) -> int:
+        """Return how many bytes of memory all have for themselves.
+
+        Pages of files are not counted, where the system tells: it can take them back at any time.
+        Unless `exact`, which is slow, memory that several of them share counts for each.
+        """
+        total = 0
+        for pid in self.pids():
+            with contextlib.suppress(psutil.Error, OSError):
+                if exact:
+                    info = psutil.Process(pid).memory_full_info()
+                    total += getattr(info, "pss", info.uss)
+                elif ON_LINUX:
+                    total += _private_memory(pid)
+                else:
+                    total += psutil.Process(pid).memory_info().rss
+        return total
+
+    def end(self, grace: float) -> None:
+        """Ask all to end, and kill what still runs after `grace` seconds; 0 does not ask."""
+        if grace:
+            _signal(self.all_pids(), signal.SIGTERM)
+            _wait(grace, lambda: not self.pids())
+        deadline = time.monotonic() + KILL_TIMEOUT
+        while time.monotonic() < deadline:
+            self._kill_marked()
+            _wait(KILL_TIMEOUT / 10, lambda: not self.pids())
+            pids = self.all_pids()
+            if not pids:
+                break
+            _signal(pids, signal.SIGKILL)
+
+    def _kill_marked(self) -> None:
+        """Kill all that are marked by a limit, faster than they can multiply."""
+        killed: set[int] = set()
+        fresh = self._is_marked
+        deadline = time.monotonic() + KILL_TIMEOUT
+        while fresh and time.monotonic() < deadline:
+            fresh = False
+            for pid in psutil.pids():
+                if pid not in killed and self._has_limit(pid):
+                    _signal([pid], signal.SIGKILL)
+                    killed.add(pid)
+                    fresh = True
+
+    def count(self) -> int:
+        """Return how many processes there are, those that have just ended among them; quick."""
+        if self._is_marked:
+            return sum(map(self._has_limit, psutil.pids()))
+        return len(self.pids())
+
+
+def _states(folder: str) -> str:
+    """Return the letter of a process's state in its `folder` below /proc; empty if it is gone."""
+    try:
+        with open(f"{folder}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2][1:2].decode()
+    except OSError:
+        return ""
+
+
+def _private_memory(pid: int) -> int:
+    """Return how many bytes of memory a process has that belong to no file. Raises OSError."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        lines = file.read().splitlines()
+    fields = dict(line.split(b":", 1) for line in lines)
+    own = (fields.get(name, b"0 kB") for name in (b"RssAnon", b"RssShmem"))
+    return sum(int(text.split()[0]) * 1024 for text in own)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Return whether `process` still runs: a zombie has only not been waited for."""
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    """Send the signal `number` to all that are still there."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+
+
+def _wait(seconds: float, done: Callable[[], bool]) -> None:
+    """Wait at most `seconds` until it is `done`."""
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(POLL)
+
+
+class Watch:
+    """Looks at what an attempt takes, in a thread of its own, and stops it when it is too much."""
+
+    def __init__(
+        self, family: Family, scratch: Path, memory_limit: int, written: Callable[[], int]
+    ) -> None:
+        """Watch `family`, which works in the folder `scratch`, until `end`.
+
+        `memory_limit` is in megabytes; `written` tells how many bytes of output there are.
+        """
+        self.reason = ""
+        """Why the attempt was stopped, in words that follow "it was stopped: "."""
+        self._family = family
+        self._scratch = scratch
+        self._memory_limit = memory_limit
+        self._written = written
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._over.set()
+        self._thread.join(KILL_TIMEOUT)
+
+    def _run(self) -> None:
+        """Look again and again."""
+        pause = LOOK_PAUSE
+        while not self._over.wait(pause):
+            began = time.monotonic()
+            self.reason = self._find_excess()
+            if self.reason:
+                self._family.end(0)
+                return
+            pause = min(max(LOOK_PAUSE, 10 * (time.monotonic() - began)), LONGEST_PAUSE)
+
+    def _find_excess(self) -> str:
+        """Return what there is too much of, or nothing."""
+        if self._family.count() > MOST_PROCESSES and len(self._family.pids()) > MOST_PROCESSES:
+            return f"it started more than {MOST_PROCESSES} processes"
+        most = self._memory_limit * MEGABYTE
+        if self._family.memory() > most and self._family.memory(exact=True) > most:
+            return f"it took more than {self._memory_limit:,} MB of memory"
+        if self._written() > OUTPUT_LIMIT * MEGABYTE:
+            return f"it printed more than {OUTPUT_LIMIT:,} MB"
+        if not (self._scratch / "public").is_dir():
+            return "it removed the folder that it was given for its files"
+        return self._find_excess_on_disk()
+
+    def _find_excess_on_disk(self) -> str:
+        """Return what is too much in the scratch folder, or nothing."""
+        size = count = 0
+        for folder, _, names in os.walk(self._scratch):
+            count += len(names)
+            if count > MOST_FILES:
+                return f"it wrote more than {MOST_FILES:,} files"
+            for name in names:
+                with contextlib.suppress(OSError):
+                    size += os.lstat(os.path.join(folder, name)).st_blocks * BLOCK
+            if size > DISK_LIMIT * MEGABYTE:
+                return f"it wrote more than {DISK_LIMIT:,} MB to the disk"
+        return ""

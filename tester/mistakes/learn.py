@@ -1,0 +1,122 @@
+"""Learns how each mistake looks to a grade, and measures how well it is recognised by that.
+
+`python -m tester.mistakes.learn [STAGE ...]` grades each mistake of these stages (of all, if none
+is told) at its stage, and keeps the signs that are the same in two grades with other random words,
+in `prints.json`. Then a third grade shows how many are called by their names: `make mistakes`.
+"""
+
+from __future__ import annotations
+
+import collections
+import multiprocessing
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tester.grading import Grading, grade_stage
+from tester.mistakes import MISTAKES, Mistake, source
+from tester.naming import Print, Prints, load, read_signs, save
+from tester.results import StageResult
+
+PARALLEL = 3  # Grades at a time: each of them waits a good part of its time.
+LEARNT_FROM = (1, 2)  # The seeds of the grades whose common signs are kept,
+MEASURED_BY = 3  # and of the grade that shows how well that works.
+
+
+@dataclass
+class Figures:
+    """How well mistakes are recognised."""
+
+    mistakes: int
+    recognised: int
+    """Called by their own name, or by that of a twin, which leaves the same signs."""
+    misnamed: list[tuple[str, str]]
+    """Titles: of the mistake, and of the one it was called."""
+    silent: list[str]
+    """Titles of mistakes that got no name."""
+    guesses: list[tuple[str, str]]
+    """Titles: of a mistake that is not in the collection, for a trial, and what it is called."""
+
+
+def grade_mistake(mistake: Mistake, seed: int) -> StageResult:
+    """Grade the server of the mistake's stage with the mistake in it."""
+    with tempfile.TemporaryDirectory(prefix="http-tester-mistake-") as folder:
+        path = Path(folder, "server.py")
+        path.write_text(source(mistake), encoding="utf-8")
+        return grade_stage(Grading(str(path), seed=seed), mistake.stage)
+
+
+def grade_all(mistakes: list[Mistake], seed: int) -> list[StageResult]:
+    """Grade each mistake, several at a time in processes of their own."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PARALLEL, mp_context=context) as pool:
+        return list(pool.map(grade_mistake, mistakes, [seed] * len(mistakes)))
+
+
+def learn(mistakes: list[Mistake]) -> Prints:
+    """Learn the prints of `mistakes` anew, keep those of the others, and return all."""
+    grades = [grade_all(mistakes, seed) for seed in LEARNT_FROM]
+    known = {one.title: one for one in load().prints}
+    for mistake, *results in zip(mistakes, *grades, strict=True):
+        signs = frozenset.intersection(*map(read_signs, results))
+        known[mistake.title] = Print(mistake.stage, mistake.rule, mistake.title, signs)
+    save(known[mistake.title] for mistake in MISTAKES if mistake.title in known)
+    return load()
+
+
+def measure(prints: Prints, mistakes: list[Mistake], results: list[StageResult]) -> Figures:
+    """Count which of `mistakes`, graded with these results, are called by their names."""
+    figures = Figures(len(mistakes), 0, [], [], [])
+    known = {one.title: one for one in prints.prints}
+    for mistake, result in zip(mistakes, results, strict=True):
+        twins = prints.twins(known[mistake.title])
+        titles = [one.title for one in prints.best(result)]
+        if mistake.title in titles:
+            figures.recognised += 1
+        elif titles:
+            figures.misnamed.append((mistake.title, titles[0]))
+        else:
+            figures.silent.append(mistake.title)
+        guess = prints.without(twins).best(result)
+        figures.guesses += [(mistake.title, one.title) for one in guess[:1]]
+    return figures
+
+
+def main() -> int:
+    """Learn, measure, and print the figures."""
+    stages = [int(word) for word in sys.argv[1:]]
+    mistakes = [one for one in MISTAKES if not stages or one.stage in stages]
+    began = time.monotonic()
+    prints = learn(mistakes)
+    results = grade_all(mistakes, MEASURED_BY)
+    figures = measure(prints, mistakes, results)
+    twins = [group for group in _twin_groups(prints) if len(group) > 1]
+    print(f"{figures.mistakes} mistakes, graded in {time.monotonic() - began:.0f} s")
+    print(f"{figures.recognised} recognised, {len(twins)} groups of twins:")
+    for group in twins:
+        print("    " + "\n    = ".join(group))
+    print(f"{len(figures.misnamed)} called by a wrong name:")
+    for title, name in figures.misnamed:
+        print(f"    {title}\n    > {name}")
+    print(f"{len(figures.silent)} not named:")
+    for title in figures.silent:
+        print(f"    {title}")
+    print(f"{len(figures.guesses)} would get another's name if they were not in the collection:")
+    for title, name in figures.guesses:
+        print(f"    {title}\n    > {name}")
+    return 0
+
+
+def _twin_groups(prints: Prints) -> list[list[str]]:
+    """Return the titles of the mistakes that leave the same signs, group by group."""
+    groups: dict[frozenset[object], list[str]] = collections.defaultdict(list)
+    for one in prints.prints:
+        groups[one.signs].append(one.title)
+    return list(groups.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

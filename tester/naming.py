@@ -1,0 +1,243 @@
+"""Names the mistake behind failed checks, where it is one that we know: "This looks like: ...".
+
+Each mistake of `tester/mistakes/` has left its prints in `prints.json`: the signs by which a grade
+of it can be told from others (which checks fail, what they say, how the answer ended, where the
+bytes go wrong). The signs of a new grade are held against them, and rare signs count for more.
+Nothing is said unless the likeness is great, and no other mistake is nearly as like.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tester.results import CheckResult, Failure, StageResult
+
+PRINTS = Path(__file__).parent / "mistakes" / "prints.json"
+LIKENESS = 0.65  # From 0 to 1: less is not worth saying.
+LEAD = 0.05  # By so much the best must be before the next: otherwise who knows.
+LATER = 0.2  # The weight of failures in later stages than the mistake's own: many follow from it.
+MOST_NAMES = 2  # Of mistakes with the same signs, so many are named.
+WEIGHTS = {"fails": 1, "says": 2, "exactly": 1, "ends": 1, "differs": 2, "dies": 1, "start": 3}
+"""The kinds of signs, and how much each tells."""
+TEXT = re.compile(r"b?'(?:[^'\\]|\\.)*'|b?\"(?:[^\"\\]|\\.)*\"")
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit))\b", re.MULTILINE)
+ERROR_INSIDE = re.compile(r"(\w+Error)\b.*", re.DOTALL)
+LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+
+Sign = tuple[str, str, str]
+"""A check's name, the kind of the sign (a key of WEIGHTS), and a text without what is random."""
+
+
+@dataclass(frozen=True)
+class Print:
+    """The signs that a mistake leaves whenever it is graded at its stage."""
+
+    stage: int
+    rule: str
+    """The name of the check that must catch it."""
+    title: str
+    signs: frozenset[Sign]
+
+
+@dataclass(frozen=True)
+class Match:
+    """How like a grade is to a mistake's prints."""
+
+    likeness: float
+    """From 0 to 1."""
+    known: Print
+
+
+class Prints:
+    """All prints that we know, and how much each sign tells."""
+
+    def __init__(self, prints: Iterable[Print]) -> None:
+        """Count how many mistakes leave each sign: what many leave tells little."""
+        self.prints = tuple(prints)
+        self._counts = Counter(sign for one in self.prints for sign in one.signs)
+
+    def weigh(self, signs: Iterable[Sign]) -> float:
+        """Return how much `signs` tell together."""
+        size = len(self.prints)
+        return sum(
+            WEIGHTS[sign[1]] * math.log(1 + size / (self._counts[sign] or 1)) for sign in signs
+        )
+
+    def knows(self, sign: Sign) -> bool:
+        """Return whether any mistake leaves `sign`."""
+        return sign in self._counts
+
+    def without(self, left_out: Iterable[Print]) -> Prints:
+        """Return these prints but for some: to measure what is said of a mistake unknown to us."""
+        titles = {one.title for one in left_out}
+        return Prints(one for one in self.prints if one.title not in titles)
+
+    def twins(self, known: Print) -> list[Print]:
+        """Return the mistakes that leave the same signs as `known`, itself among them."""
+        return [one for one in self.prints if one.signs == known.signs]
+
+    def matches(self, result: StageResult) -> list[Match]:
+        """Return how like a grade is to each mistake that has anything in common with it."""
+        stages = {check_name(test): test.stage for test in result.tests}
+        # Words that nobody knows are no sign: they may be random.
+        signs = {s for s in read_signs(result) if s[1] != "exactly" or self.knows(s)}
+        found = []
+        for known in self.prints:
+            if known.stage <= result.stage and (known.rule in stages or result.error):
+                likeness = self._compare(signs, known, stages)
+                found += [Match(likeness, known)] if likeness else []
+        return sorted(found, key=lambda match: -match.likeness)
+
+    def _compare(self, signs: set[Sign], known: Print, stages: dict[str, int]) -> float:
+        """Return how like `signs` are to those of `known`, in checks that both were put to."""
+        seen = {sign for sign in signs if stages.get(sign[0], 0) <= known.stage}
+        expected = {sign for sign in known.signs if not sign[0] or sign[0] in stages}
+        common = self.weigh(seen & expected)
+        if not common:
+            return 0.0
+        covered = common / self.weigh(expected)
+        explained = common / (self.weigh(seen) + LATER * self.weigh(signs - seen))
+        return 2 * covered * explained / (covered + explained)
+
+    def best(self, result: StageResult) -> list[Print]:
+        """Return the mistake that a grade looks like, with its twins; nothing if that is unlikely.
+
+        The check that must catch it has to say what it says of this mistake.
+        """
+        matches = self.matches(result)
+        if not matches or matches[0].likeness < LIKENESS:
+            return []
+        first = matches[0]
+        others = [match for match in matches if match.known.signs != first.known.signs]
+        if others and first.likeness - others[0].likeness < LEAD:
+            return []
+        words = {
+            sign
+            for sign in first.known.signs
+            if sign[0] == first.known.rule and sign[1] in ("says", "differs")
+        }
+        return self.twins(first.known) if words <= read_signs(result) else []
+
+
+def name_mistake(result: StageResult) -> str:
+    """Return `This looks like: ...` for a grade that looks like a known mistake, else nothing."""
+    if result.error is None and not any(test.failure for test in result.tests):
+        return ""
+    found = load().best(result)
+    if not found:
+        return ""
+    titles = "; or: ".join(one.title for one in found[:MOST_NAMES])
+    figures = _lengths(result, found[0]) if "length" in titles.lower() else ""
+    return f"This looks like: {titles}.{figures}"
+
+
+def _lengths(result: StageResult, known: Print) -> str:
+    """Return ` 7 declared, 10 sent.` where the answer to the check of `known` tells that."""
+    failures = [test.failure for test in result.failures if check_name(test) == known.rule]
+    messages = failures[0].exchange if failures and failures[0] else ()
+    answers = [message.data for message in messages if message.direction == "received"]
+    head, end, body = answers[-1].partition(b"\r\n\r\n") if answers else (b"", b"", b"")
+    declared = [int(digits) for digits in LENGTH.findall(head)]
+    if not end or len(declared) != 1 or declared[0] == len(body):
+        return ""
+    return f" {declared[0]} declared, {len(body)} sent."
+
+
+@functools.cache
+def load() -> Prints:
+    """Return the prints of all known mistakes."""
+    data = json.loads(PRINTS.read_text(encoding="utf-8"))
+    table: list[Sign] = [tuple(sign) for sign in data["signs"]]
+    return Prints(
+        Print(one["stage"], one["rule"], one["title"], frozenset(table[n] for n in one["signs"]))
+        for one in data["mistakes"]
+    )
+
+
+def save(prints: Iterable[Print]) -> None:
+    """Write the prints of all known mistakes, in the order in which they are given."""
+    prints = list(prints)
+    table = sorted({sign for one in prints for sign in one.signs})
+    index = {sign: number for number, sign in enumerate(table)}
+    rows = [
+        {
+            "stage": one.stage,
+            "rule": one.rule,
+            "title": one.title,
+            "signs": sorted(index[sign] for sign in one.signs),
+        }
+        for one in prints
+    ]
+    # A line each, so that a change is seen in a diff.
+    signs, mistakes = (",\n".join(map(json.dumps, entries)) for entries in (table, rows))
+    text = f'{{"signs": [\n{signs}\n], "mistakes": [\n{mistakes}\n]}}\n'
+    PRINTS.write_text(text, encoding="utf-8")
+    load.cache_clear()
+
+
+def check_name(test: CheckResult) -> str:
+    """Return the name of a check's function."""
+    return test.id.rpartition("::")[2]
+
+
+def read_signs(result: StageResult) -> frozenset[Sign]:
+    """Return the signs of all that went wrong in a grade."""
+    signs: set[Sign] = set()
+    if result.error is not None:
+        signs.add(("", "start", _mask(result.error)))
+    for test in result.tests:
+        if test.outcome == "failed" and test.failure is not None:
+            name = check_name(test)
+            signs.update((name, kind, text) for kind, text in failure_signs(test.failure))
+    return frozenset(signs)
+
+
+def failure_signs(failure: Failure) -> Iterator[tuple[str, str]]:
+    """Yield the signs of one failure: each a kind and a text."""
+    yield "fails", ""
+    yield "says", _mask(ERROR_INSIDE.sub(r"\1", failure.message))
+    yield "exactly", failure.message
+    yield "ends", failure.ending
+    if difference := _difference(_unquote(failure.expected), _unquote(failure.got)):
+        yield "differs", difference
+    if errors := ERROR.findall(failure.output):
+        yield "dies", errors[-1]
+
+
+def _mask(text: str) -> str:
+    """Return `text` without numbers and quoted words: they differ from grade to grade."""
+    return NUMBER.sub("#", TEXT.sub("'…'", text))
+
+
+def _unquote(text: str) -> str:
+    """Return `text` without the quotes around it."""
+    return text[1:-1] if len(text) > 1 and text[0] in "'\"" and text[0] == text[-1] else text
+
+
+def _difference(expected: str, got: str) -> str:
+    """Return in which way `got` differs from `expected`, whatever words the two are about."""
+    if not expected or not got:
+        return ""
+    if expected in got:
+        return "more: " + _mask(ERROR_INSIDE.sub(r"\1", got.replace(expected, "·", 1)))[:40]
+    if got in expected:
+        place = (
+            "start" if expected.startswith(got) else "end" if expected.endswith(got) else "middle"
+        )
+        return f"only its {place}"
+    common = len(os.path.commonprefix([expected, got]))
+    wanted, came = expected[common : common + 1], got[common : common + 1]
+    if not wanted or not came:
+        return ""
+    if wanted.isalnum() and came.isalnum():
+        return _mask(ERROR_INSIDE.sub(r"\1", got))[:60]
+    return f"{wanted!r} became {came!r}"

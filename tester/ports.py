@@ -1,0 +1,308 @@
+"""Ports that two programs want: finds out who has one, and lets testers take turns.
+
+Two attempts with the same port of their own can't run at once: most fail ("Address already in
+use"). Those that set SO_REUSEPORT do worse: they share the port, and each gets some of the other's
+clients. So a tester claims such a port before it starts its attempt, or as soon as it sees the
+port, and others wait. An attempt that takes the port it is given waits for nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import re
+import shlex
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+MARKER = "HTTP_TESTER_RUN"  # In the environment of all that a tester starts.
+TURN = 65.0  # Seconds that we wait for one holder of a port; Linux keeps closed connections 60 s.
+SAY_AFTER = 0.5  # Seconds of waiting after which we say for whom.
+POLL = 0.1  # Seconds between two looks.
+MOST_FILES, LARGEST_FILE = 200, 256 * 1024  # Of an attempt's own files, those that are looked at.
+MOST_LETTERS = 100  # Of a program's command line that are shown: the beginning and the end.
+
+IN_USE = re.compile(r"address (is )?already in use|EADDRINUSE|AddrInUse", re.IGNORECASE)
+PORT_NUMBER = re.compile(r"(?<!line )(?<!RFC )\b[1-9][0-9]{3,4}\b")
+READS_ENVIRONMENT = re.compile(r"environ|getenv|process\.env|env::|\bENV\b|\$\{?PORT")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has a port."""
+
+    kind: str
+    """`program`, `tester` (a tester or its attempt), `connections` (ended ones) or `nobody`."""
+    port: int = 0
+    who: str = ""
+    """The process's number and command line."""
+
+    @property
+    def name(self) -> str:
+        """Who it is, in words that end "Port 4221 is taken by …"."""
+        if self.kind == "connections":
+            return "connections that a server closed a moment ago"
+        return f"another {self.kind} ({self.who})"
+
+    @property
+    def advice(self) -> str:
+        """What is wrong, and what to do."""
+        if self.kind == "nobody":
+            return (
+                "If no other program has this port, it is still kept for the connections of your"
+                " last run: set SO_REUSEADDR before bind, or take the port from the environment"
+                " variable PORT"
+            )
+        cure = "stop it"
+        if self.kind == "connections":
+            cure = "set SO_REUSEADDR before bind"
+        return (
+            f"Port {self.port} is taken by {self.name}:"
+            f" {cure}, or take the port from the environment variable PORT"
+        )
+
+
+class PortTaken(Exception):
+    """A port that we can't have; `holder` is who has it."""
+
+    def __init__(self, message: str, holder: Holder) -> None:
+        """Say why."""
+        super().__init__(message)
+        self.holder = holder
+
+
+class Socket(NamedTuple):
+    """A row of the system's table of TCP sockets."""
+
+    host: str
+    port: int
+    listens: bool
+    pid: int | None
+    """Whose it is; None for a connection that has ended, and for a process that we may not see."""
+
+
+def _sockets() -> Iterator[Socket]:
+    """Yield what the system's table holds."""
+    try:
+        rows = [(row, row.pid) for row in psutil.net_connections("tcp")]
+    except psutil.AccessDenied:  # macOS shows us our own processes alone.
+        rows = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                rows += [(row, process.pid) for row in process.net_connections("tcp")]
+    for row, pid in rows:
+        if row.laddr:
+            yield Socket(*row.laddr, row.status == psutil.CONN_LISTEN, pid)
+
+
+def _name_process(pid: int) -> str:
+    """Return the number and the command line of a process."""
+    with contextlib.suppress(psutil.Error):
+        words = shlex.join(psutil.Process(pid).cmdline())
+        if len(words) > MOST_LETTERS:
+            words = f"{words[: MOST_LETTERS // 3]}…{words[-MOST_LETTERS * 2 // 3 :]}"
+        return f"process {pid}: {words}"
+    return f"process {pid}"
+
+
+def _name_holder(found: Socket) -> Holder:
+    """Return who has this socket."""
+    if found.pid is None:
+        if found.listens:
+            return Holder("program", found.port, "which belongs to another user")
+        return Holder("connections", found.port)
+    kind = "program"
+    try:
+        kind = "tester" if MARKER in psutil.Process(found.pid).environ() else "program"
+    except psutil.NoSuchProcess:  # It has just ended, and leaves no more than that.
+        return Holder("connections", found.port)
+    except psutil.AccessDenied:
+        pass
+    return Holder(kind, found.port, _name_process(found.pid))
+
+
+def find_holder(wanted: Iterable[int]) -> Holder | None:
+    """Return who has one of the `wanted` ports, a listener rather than a connection.
+
+    If nobody has: another tester's attempt that has a port of its own, as it is likely to be that.
+    """
+    order = {port: index for index, port in reversed([*enumerate(wanted)])}
+    sockets = [*_sockets()]
+    found = [one for one in sockets if one.port in order]
+    found.sort(key=lambda one: (not one.listens, order[one.port], one.pid is None))
+    found += [one for one in sockets if one.listens and one.pid and _has_own_port(one)]
+    return _name_holder(found[0]) if found else None
+
+
+def _has_own_port(listener: Socket) -> bool:
+    """Return whether a tester started this listener, and gave it another port."""
+    with contextlib.suppress(psutil.Error):
+        environment = psutil.Process(listener.pid).environ()
+        return MARKER in environment and environment.get("PORT") != str(listener.port)
+    return False
+
+
+def find_rival(host: str, port: int, own: Collection[int]) -> Holder | None:
+    """Return who listens where our attempt does, and is none of its `own` processes."""
+    for one in _sockets():
+        if one.port == port and one.listens and one.pid not in own and _overlap(one.host, host):
+            return _name_holder(one)
+    return None
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Return whether a client of one address may reach a listener on the other."""
+    both = {one, other}
+    return len(both) == 1 or "::" in both or ("0.0.0.0" in both and ":" not in one + other)
+
+
+def read_program(command: Iterable[str], folder: Path | None) -> str:
+    """Return the text of a program: of the files its command names, and of those in its folder."""
+    files = [Path(folder or "/", word) for word in command]
+    if folder:
+        files += itertools.islice(itertools.chain(folder.glob("*"), folder.glob("*/*")), MOST_FILES)
+    text = ""
+    for path in files:
+        with contextlib.suppress(OSError, ValueError):
+            if path.is_file() and path.stat().st_size <= LARGEST_FILE:
+                text += path.read_text(encoding="utf-8", errors="replace") + "\n"
+    return text
+
+
+def find_numbers(text: str) -> list[int]:
+    """Return the numbers in `text` that may be ports, in their order: no round ones, as 4096."""
+    numbers = dict.fromkeys(map(int, PORT_NUMBER.findall(text)))
+    return [number for number in numbers if 1024 < number < 65536 and number & (number - 1)]
+
+
+def guess_own_ports(program: str) -> list[int]:
+    """Return the ports of its own that a program, by its text, may have; none if it reads PORT."""
+    return [] if READS_ENVIRONMENT.search(program) else find_numbers(program)
+
+
+class Turn:
+    """The right to run an attempt that has a port of its own: one tester has it at a time.
+
+    A claim is a socket with a name in Linux's abstract name space: it needs no file, ends with its
+    process however that ends, tells who has it, and tells those who wait when it ends. Elsewhere
+    every claim is granted, and of two attempts with the same port the second one says who has it.
+    """
+
+    def __init__(self, over: Callable[[], bool]) -> None:
+        """Hold nothing yet; waiting ends early when the run is `over`."""
+        self._over = over
+        self._claims: dict[int, socket.socket] = {}
+
+    def take(self, port: int) -> bool:
+        """Claim `port` unless another has; return whether it is ours."""
+        if port in self._claims or sys.platform != "linux":
+            return True
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(_claim_name(port))
+            claim.listen(128)
+        except OSError:
+            claim.close()
+            return False
+        self._claims[port] = claim
+        return True
+
+    def release(self, keep: int | None = None) -> None:
+        """Let go of all claims but the one on `keep`."""
+        for port in [port for port in self._claims if port != keep]:
+            self._claims.pop(port).close()
+
+    def wait_for(self, ports: Iterable[int]) -> None:
+        """Claim `ports`, each as soon as other testers let go of it. Raises PortTaken."""
+        for port in sorted(ports):  # All testers in the same order: none waits for one that waits.
+            while not self.take(port) and not self._over():
+                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
+                    line.settimeout(POLL)
+                    line.connect(_claim_name(port))
+                    self._wait_while(functools.partial(_claimant, line, port, _peer(line)))
+
+    def wait_until_free(self, port: int) -> None:
+        """Wait until no other tester, and no connection that has ended, keeps `port` busy.
+
+        Raises PortTaken, at once if any other program has the port.
+        """
+
+        def find() -> Holder | None:
+            """Look who has it."""
+            holder = find_holder([port])
+            if holder and holder.kind == "program":
+                raise PortTaken(holder.advice, holder)
+            return holder
+
+        self._wait_while(find, pause=POLL)
+
+    def wait_until_alone(self, host: str, port: int, own: Collection[int]) -> None:
+        """Wait until no other tester's attempt listens where our `own` processes do.
+
+        Raises PortTaken, at once if any other program does, which SO_REUSEPORT allows.
+        """
+
+        def find() -> Holder | None:
+            """Look for another listener."""
+            rival = find_rival(host, port, own)
+            if rival and rival.kind == "program":
+                message = (
+                    f"port {port} is shared by two programs (SO_REUSEPORT), so that each gets some"
+                    f" of the other's clients: stop {rival.name}"
+                )
+                raise PortTaken(message, rival)
+            return rival
+
+        self._wait_while(find, pause=POLL)
+
+    def _wait_while(self, find: Callable[[], Holder | None], pause: float = 0.0) -> None:
+        """Wait until `find`, called every `pause` seconds, finds nobody. Raises PortTaken.
+
+        Says on standard error for whom we wait, if it takes longer than a moment.
+        """
+        last, since, told = None, 0.0, False
+        while (holder := find()) and not self._over():
+            now = time.monotonic()
+            if holder != last:
+                last, since, told = holder, now, False
+            if not told and now - since >= SAY_AFTER:
+                told = True
+                sys.stderr.write(
+                    f"Port {holder.port} is taken by {holder.name}."
+                    f" Waiting for it, {TURN:g} s at most.\n"
+                )
+            if now - since > TURN:
+                message = f"port {holder.port} is still taken after {TURN:g} s by {holder.name}"
+                raise PortTaken(message, holder)
+            time.sleep(pause)
+
+
+def _claim_name(port: int) -> str:
+    """Return the name of the claim on `port`."""
+    return f"\0http-tester-port-{port}"
+
+
+def _peer(line: socket.socket) -> int:
+    """Return the number of the process at the other end of a local connection."""
+    credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return struct.unpack("3i", credentials)[0]
+
+
+def _claimant(line: socket.socket, port: int, pid: int) -> Holder | None:
+    """Return who claims `port`, if they still do after POLL seconds; None as soon as not."""
+    try:
+        line.recv(1)
+    except TimeoutError:
+        return Holder("tester", port, _name_process(pid))
+    except OSError:
+        pass
+    return None
