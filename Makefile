@@ -11,7 +11,7 @@ override ATTEMPT := $(value ATTEMPT)
 export ATTEMPT
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup grade watch notebooks test bench soak lint picture clean
+.PHONY: help setup grade watch notebooks test bench soak mistakes mutants fuzz lint picture clean
 .PHONY: $(NUMBERS:%=stage-%) $(NUMBERS:%=serve-%) $(NUMBERS:%=diff-%) $(NUMBERS:%=show-%)
 
 help:
@@ -79,9 +79,21 @@ lint: .venv/ready
 bench: .venv/ready
 	@$(RUN) -m tester.bench
 
-## soak                 grade our own servers 50 times each: the verdict must never vary
+## soak                 grade our servers, and some mistakes, 300 times each: no verdict may vary
 soak: .venv/ready
 	@$(RUN) -m tester.soak
+
+## mistakes             learn how each known mistake looks, and measure how many are recognised
+mistakes: .venv/ready
+	@$(RUN) -m tester.mistakes.learn
+
+## mutants              change our servers by machine, and see whether a check notices
+mutants: .venv/ready
+	@$(RUN) -m tester.mutants
+
+## fuzz                 compare stage 18's server with h11 and llhttp on made-up requests
+fuzz: .venv/ready
+	@$(RUN) -m tester.fuzz
 
 ## picture              draw the README's picture of a failed check anew
 picture: .venv/ready

@@ -32,6 +32,7 @@ from __future__ import annotations
 import argparse
 import ast
 import codecs
+import collections
 import difflib
 import functools
 import os
@@ -80,8 +81,9 @@ OPERATOR_WORDS = ("help", "usage", "description")
 DROPPED = (ast.Assign, ast.AugAssign, ast.Raise, ast.Break, ast.Continue)
 
 
-Change = tuple[str, str, str]
-"""A function, the first line that is changed there, and what it is changed to; no comments."""
+Change = tuple[str, str, str, int]
+"""A function, the first line that is changed there, what it is changed to, without comments, and
+where, if the function has such a line more than once: 1 is its first place."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,26 @@ class Mutant:
     after: str
     text: str
     """The whole program."""
+    place: int = 1
+    """How many times the same change could be made in this function so far, with this one."""
 
     @property
     def change(self) -> Change:
         """What it is known by, whatever is edited elsewhere in the server."""
-        lines = (re.sub("  #.*", "", text.split("\n")[0]) for text in (self.before, self.after))
-        return self.function, *lines
+        return self.function, first_line(self.before), first_line(self.after), self.place
 
     @property
     def diff(self) -> str:
         """The change, as one reads it, and as it stands in the list of equivalents."""
-        function, before, after = self.change
+        function, before, after, place = self.change
         where = f", in {function}" if function else ""
+        where += f", place {place}" if place > 1 else ""
         return f"stage {self.stage}{where}\n- {before}\n+ {after}"
+
+
+def first_line(text: str) -> str:
+    """`"a = [  # one\n    1]"` -> `"a = ["`."""
+    return re.sub("  #.*", "", text.split("\n")[0])
 
 
 class Finder(ast.NodeVisitor):
@@ -390,22 +399,25 @@ def find_mutants(stage: int, *, whole: bool = False) -> tuple[Mutant, ...]:
 def mutate(stage: int, source: str, rows: set[int] | None = None) -> tuple[Mutant, ...]:
     """Return the mutants of `source`: those of the lines with these numbers, or all."""
     finder = Finder(source)
-    whole, mutants = finder.source, {}
+    whole, mutants, places = finder.source, {}, collections.Counter()
     for kind, function, start, end, new in sorted(finder.found, key=lambda found: found[2:]):
-        row = whole.count(b"\n", 0, start) + 1
         text = (whole[:start] + new + whole[end:]).decode(errors="replace")
-        if (rows is None or row in rows) and text != source and text not in mutants:
-            first, last = finder.starts[row - 1], whole.index(b"\n", end)
-            sides = (whole[first:last], whole[first:start] + new + whole[end:last])
-            before, after = (side.decode(errors="replace").strip() for side in sides)
-            mutants[text] = Mutant(stage, kind, function, before, after, text)
-    return tuple(mutants.values())
+        if text == source or text in mutants:
+            continue
+        row = whole.count(b"\n", 0, start) + 1
+        first, last = finder.starts[row - 1], whole.index(b"\n", end)
+        sides = (whole[first:last], whole[first:start] + new + whole[end:last])
+        before, after = (side.decode(errors="replace").strip() for side in sides)
+        mutant = Mutant(stage, kind, function, before, after, text)
+        places[mutant.change] += 1
+        mutants[text] = row, replace(mutant, place=places[mutant.change])
+    return tuple(mutant for row, mutant in mutants.values() if rows is None or row in rows)
 
 
 # --- Which may survive ----------------------------------------------------------------------------
 
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.txt")
-ENTRY = re.compile(r"stage (\d+)(?:, in (\w+))?\n- (.*)\n\+ (.*)")
+ENTRY = re.compile(r"stage (\d+)(?:, in (\w+))?(?:, place (\d+))?\n- (.*)\n\+ (.*)")
 
 
 @dataclass(frozen=True)
@@ -421,15 +433,19 @@ class Equivalent:
 def read_equivalents(path: Path = EQUIVALENT) -> tuple[Equivalent, ...]:
     """Return the list of changes that make no difference. Raises ValueError and OSError.
 
-    Its paragraphs are reasons, which begin with `Why:`, each followed by the diffs it holds for.
+    Its paragraphs are remarks, which begin with `#`, and reasons, which begin with `Why:`, each
+    followed by the diffs that it holds for.
     """
     found, why = [], ""
     for paragraph in path.read_text(encoding="utf-8").strip().split("\n\n"):
+        if paragraph.startswith("# "):
+            continue
         if paragraph.startswith("Why: "):
             why = " ".join(paragraph.removeprefix("Why: ").split())
         elif entry := ENTRY.fullmatch(paragraph):
-            stage, *change = entry.groups("")
-            found.append(Equivalent(int(stage), tuple(change), why))
+            stage, function, place, before, after = entry.groups("")
+            change = (function, before, after, int(place or 1))
+            found.append(Equivalent(int(stage), change, why))
         else:
             raise ValueError(f"{path.name}: this is neither a reason nor a diff:\n{paragraph}")
     return tuple(found)
@@ -566,12 +582,12 @@ def grade_all(name: str, mutants: Sequence[Mutant], pool: ThreadPoolExecutor) ->
 
 
 def remarks(tally: Tally) -> Iterator[str]:
-    """Yield what is to be done about the survivors, and about the list."""
+    """Yield what is to be done about survivors, and about the list: what hangs may end elsewhere."""
     for mutant in tally.unexplained:
         yield f"\nsurvived: {mutant.diff}"
     for equivalent in read_equivalents():
         meant = [pair for pair in tally.outcomes if matches(equivalent, pair[0])]
-        if meant and all(outcome.killer for _, outcome in meant):
+        if meant and all(outcome.killer and not outcome.hung for _, outcome in meant):
             yield f"\nlisted as equivalent, killed by {meant[0][1].killer}: {meant[0][0].diff}"
 
 

@@ -26,7 +26,7 @@ import psutil
 
 MARKER = "HTTP_TESTER_RUN"  # In the environment of all that a tester starts.
 TURN = 65.0  # Seconds that we wait for one holder of a port; Linux keeps closed connections 60 s.
-SAY_AFTER = 0.5  # Seconds of waiting after which we say for whom.
+SAY_AFTER = 0.2  # Seconds of waiting after which we say for whom.
 POLL = 0.1  # Seconds between two looks.
 MOST_FILES, LARGEST_FILE = 200, 256 * 1024  # Of an attempt's own files, those that are looked at.
 MOST_LETTERS = 100  # Of a program's command line that are shown: the beginning and the end.

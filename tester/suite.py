@@ -29,7 +29,7 @@ LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been 
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
     "dead": 6,
     "stuck": 3,
-    "stopped": 3,
+    "stopped": 2,
 }
 SAID_OF = {
     "dead": "did not survive",

@@ -1,8 +1,9 @@
 """Learns how each mistake looks to a grade, and measures how well it is recognised by that.
 
-`python -m tester.mistakes.learn [STAGE ...]` grades each mistake of these stages (of all, if none
-is told) at its stage, and keeps the signs that are the same in two grades with other random words,
-in `prints.json`. Then a third grade shows how many are called by their names: `make mistakes`.
+`python -m tester.mistakes.learn [new | STAGE ...]` grades each mistake of these stages (of all, if
+none is told; with `new`, those that have no prints yet) at its stage, and keeps the signs that are
+the same in two grades with other random words, in `prints.json`. Then a third grade shows how many
+are called by their names: `make mistakes`.
 """
 
 from __future__ import annotations
@@ -85,10 +86,18 @@ def measure(prints: Prints, mistakes: list[Mistake], results: list[StageResult])
     return figures
 
 
+def choose(words: list[str]) -> list[Mistake]:
+    """Return the mistakes that the words of the command line mean."""
+    if words == ["new"]:
+        known = {one.title for one in load().prints}
+        return [one for one in MISTAKES if one.title not in known]
+    stages = [int(word) for word in words]
+    return [one for one in MISTAKES if not stages or one.stage in stages]
+
+
 def main() -> int:
     """Learn, measure, and print the figures."""
-    stages = [int(word) for word in sys.argv[1:]]
-    mistakes = [one for one in MISTAKES if not stages or one.stage in stages]
+    mistakes = choose(sys.argv[1:])
     began = time.monotonic()
     prints = learn(mistakes)
     results = grade_all(mistakes, MEASURED_BY)

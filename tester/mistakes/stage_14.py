@@ -262,6 +262,20 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
+        rule="test_zeros_before_a_length",
+        title="The first fifteen digits of a length are taken for all, zeros or not",
+        changes=(('digits.lstrip("0")[:15]', "digits[:15]"),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_chunks_are_understood_or_refused",
+        title="A body without Content-Length is taken for none, chunks or not",
+        changes=(('if "transfer-encoding" in request.fields', "if False"),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=14,
         rule="test_leaving_in_mid_body_stores_nothing",
         title="The end of the connection is taken for the end of the body",
         changes=(

@@ -146,6 +146,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=15,
+        rule="test_no_continue_after_the_answer",
+        title="The rest of a refused body is read, and asked for",
+        changes=((' and "expect" not in request.fields', ""),),
+        words="bytes too many",
+    ),
+    Mistake(
+        stage=15,
         rule="test_no_stall_between_requests",
         title="Head and body are sent by two calls, and the second is held back",
         changes=(

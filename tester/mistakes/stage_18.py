@@ -266,6 +266,23 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_refuses_chunk_lines_without_crlf",
+        title="A chunk line is read on and on until CR LF comes",
+        changes=((r'rb"\r\n|\r[^\n]|(?<!\r)\n")' + "\nQUOTED", r'rb"\r\n")' + "\nQUOTED"),),
+        words="closed the connection",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_limits_the_lines_between_chunks",
+        title="There is no limit to the lines between the chunks",
+        changes=(
+            ("searched, MAX_HEAD)", "searched)"),
+            ("< MAX_HEAD,", "< MAX_HEAD or ending is END_OF_LINE,"),
+        ),
+        words="closed the connection",
+    ),
+    Mistake(
+        stage=18,
         rule="test_refuses_malformed_trailers",
         title="Trailers are skipped without a look at them",
         changes=(("        parse_fields([line])", "        pass"),),

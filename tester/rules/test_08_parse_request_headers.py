@@ -156,7 +156,7 @@ def test_bytes_above_127_in_a_value(client: Client, words: Words) -> None:
     Hint: Decode the head as Latin-1, where each byte is one letter, and encode what you send back
         in the same way. `strip()` takes the last byte of `à` for white space: `strip(" \\t")`.
     """
-    for letters in (b"\xc3\xa9\xe2\x9c\x93", b"\xe9", "voilà".encode()):
+    for letters in (b"\xc3\xa9\xe2\x9c\x93", b"\xe9", b"\x80\xff", "voilà".encode()):
         agent = words.word() + letters.decode("latin-1")
         expect_agent(client, write_head(f"User-Agent: {agent}"), agent)
 

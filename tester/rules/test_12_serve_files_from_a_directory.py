@@ -12,7 +12,7 @@ from tester.facts import (
     Words,
     expect,
     expect_body,
-    expect_field,
+    expect_length,
     expect_length_field,
     expect_media_type,
     expect_refused,
@@ -65,7 +65,7 @@ def download(connection: Connection, target: str, file: BinaryIO) -> Iterator[in
         except Malformed as cause:
             raise BadResponse(connection, cause) from None
     expect_status(reader.response, 200)
-    expect_field(reader.response, "Content-Length", str(LARGE))
+    expect_length(reader.response, LARGE)
     data, received = reader.extra, 0
     while True:
         expect(data == file.read(len(data)), f"the body is wrong somewhere after byte {received}")
@@ -279,7 +279,7 @@ def test_empty_file(client: Client, words: Words, server: Server) -> None:
     """
     response = client.ask(put_file(server, f"{words.word()}.txt", b""))
     expect_status(response, 200)
-    expect_field(response, "Content-Length", "0")
+    expect_length(response, 0)
     expect_body(response, b"")
 
 

@@ -11,6 +11,7 @@ from tester.attempt import IDLE_TIMEOUT, Server
 from tester.facts import (
     Client,
     Words,
+    chunked,
     expect,
     expect_body,
     expect_field,
@@ -341,6 +342,37 @@ def test_length_in_digits_only(client: Client, words: Words) -> None:
         response = client.ask_raw(upload_head("/echo", value) + words.data(10), "POST")
         expect_status(response, 400, reason="Bad Request")
     client.expect_serving()
+
+
+@edge
+def test_zeros_before_a_length(client: Client, words: Words) -> None:
+    """Zeros before a Content-Length change nothing: `00000000000000000005` is 5.
+
+    Why: The length is a number of one digit or more, and HTTP sets no limit to their count
+        (RFC 9110 section 8.6). Whoever looks at the first ones alone finds no body at all.
+    Hint: Python's `int` knows what to do with them.
+    """
+    body = words.data(5)
+    response = client.ask("/echo", "POST", [("Content-Length", "5".zfill(20))], body)
+    expect_status(response, 200)
+    expect_body(response, body)
+
+
+@edge
+def test_chunks_are_understood_or_refused(client: Client, words: Words) -> None:
+    """A body with `Transfer-Encoding: chunked` is understood or refused, never taken for none.
+
+    Why: Such a body has no Content-Length. A server that does not see the field stores an empty
+        file, says that all went well, and takes the chunks for a request (RFC 9112 section 6.1).
+    Hint: What chunks are is the lesson of stage 18. Until then, answer `501 Not Implemented` to
+        every request with a Transfer-Encoding.
+    """
+    target, body = f"/files/{words.word()}", words.data(30)
+    coding = [("Transfer-Encoding", "chunked")]
+    response = client.ask(target, "POST", coding, chunked(body))
+    expect_status(response, 201, 400, 411, 501)
+    if response.status == 201:
+        expect_stored(client, target, body)
 
 
 def test_leaving_in_mid_body_stores_nothing(client: Client, words: Words) -> None:

@@ -15,6 +15,7 @@ from tester.facts import (
     expect_field,
     expect_no_more_answers,
     expect_nothing_left,
+    expect_refused,
     expect_status,
     fail,
     put_file,
@@ -29,6 +30,7 @@ STAGE = 15
 IDLE_DEADLINE = 11.0  # Seconds until an idle connection must have ended; 10 are promised.
 BUSY = 1.3 * IDLE_TIMEOUT  # Seconds that a busy connection lasts at least,
 BUSY_PAUSE = 0.2 * IDLE_TIMEOUT  # with such pauses: far shorter than the idle timeout.
+QUIET = 0.3  # Seconds in which nothing may come to a client that has its answer.
 STALL = 0.03  # Seconds: a held-back packet costs 0.04, a healthy answer less than 0.001.
 
 
@@ -277,6 +279,29 @@ def test_closes_after_400(client: Client, words: Words) -> None:
             f"Connection: {response.field('Connection')}",
         )
         expect_last_answer(connection, words, "the request before it got 400")
+
+
+@edge
+@waits
+def test_no_continue_after_the_answer(client: Client, words: Words) -> None:
+    """When a request has its answer, no `100 Continue` follows: it is too late to ask for the body.
+
+    Why: A client that sends `Expect: 100-continue` keeps its body back if it hears a 404 instead.
+        It would take what comes then for its next answer (RFC 9110 section 10.1.1).
+    Hint: Close the connection after such an answer: nobody knows whether the body will come.
+    """
+    connection = client.connect()
+    fields = [("Expect", "100-continue"), ("Content-Length", "20")]
+    connection.send(request_bytes(f"/{words.word()}", "POST", fields, connection=None))
+    response = connection.read_response("POST", interim=True)
+    if response.status == 100:
+        return  # It asks before it answers: that is as good.
+    expect_refused(response)
+    try:
+        rest = connection.receive(QUIET)
+    except WireError:
+        return  # It waits for the body, or has hung up.
+    expect_nothing_left(rest, connection)
 
 
 @edge

@@ -32,6 +32,7 @@ TICKS = [b"tick 1", b"tick 2", b"tick 3", b"tick 4", b"tick 5"]
 FIRST_BEFORE_LAST = 0.15  # Seconds at least from the first line to the last; they should be 0.4.
 CUT_PAUSE = 0.03  # Seconds between two pieces, so that the first is read before the second comes.
 END_OF_UPLOAD = 10.0  # Seconds until the server must have noticed that a client has left.
+LONG_LINE = 80 * 1024  # Bytes: more than any server needs to read between two chunks.
 MEGABYTE = 1_000_000
 
 
@@ -191,7 +192,8 @@ def test_size_is_hexadecimal(client: Client, words: Words) -> None:
         front change nothing (RFC 9112 section 7.1).
     Hint: `int(size, 16)`.
     """
-    for size in (f"{words.randint(10, 15):x}", f"{words.randint(10, 15):X}", "10", "00a", "0001F"):
+    random = (f"{words.randint(10, 15):x}", f"{words.randint(10, 15):X}")
+    for size in (*random, "a", "A", "10", "00a", "0001F"):
         data = words.text(int(size, 16))
         body = size.encode() + b"\r\n" + data + b"\r\n"
         with about(f"a chunk with the size {size}, that is {len(data)} bytes"):
@@ -265,13 +267,15 @@ def test_ignores_extensions_and_trailers(client: Client, words: Words) -> None:
     name, value = words.word(), words.word()
     trailer = f"0\r\nX-{name}: {value}\r\nX-{value}:\r\n\r\n".encode()
     quoted = f'{name}="{value}; \\"{name}\\" = "'
-    for extension in (name, f"{name}={value}", f"{name}={value};{value}", quoted):
-        data = words.text(10)
-        end = b"0;" + extension.encode() + b"\r\n\r\n"
+    signs = f'{name}="\t !#[]^~\x80\xff\\\t\\ \\~\\\x80\\\xff";{value}=""'
+    spaced = f"\t{name} =\t{value}; {value}\t= {name}"
+    for text in (name, f"{name}={value}", f"{name}={value};{value}", quoted, signs, spaced):
+        data, extension = words.text(10), text.encode("latin-1")
+        end = b"0;" + extension + b"\r\n\r\n"
         for what, body in (
             (
-                f"the extension {extension}",
-                b"a;" + extension.encode() + b"\r\n" + data + b"\r\n" + end,
+                f"the extension {text}",
+                b"a;" + extension + b"\r\n" + data + b"\r\n" + end,
             ),
             ("a body with trailers", chunked(data, end=trailer)),
         ):
@@ -307,6 +311,34 @@ def test_refuses_malformed_extensions(client: Client, words: Words, server: Serv
     ):
         body = line.encode() + b"\r\n" + words.text(5) + b"\r\n0\r\n\r\n"
         check_not_stored(client, words, server, body, f"the chunk line {line!r}", 400)
+
+
+@edge
+def test_refuses_chunk_lines_without_crlf(client: Client, words: Words, server: Server) -> None:
+    """A chunk line that ends in LF alone, or in CR alone, gets 400, and at once.
+
+    Why: Some programs take LF for the end of the line and others do not, so that they find the end
+        of the body in different places (RFC 9112 sections 7.1 and 11.2).
+    Hint: Look for `"\\n"`, not for `"\\r\\n"`, and refuse the line if no CR stands before it: CR LF
+        may never come.
+    """
+    for end, name in (("\n", "LF"), ("\r", "CR")):
+        body = end.join(("5", words.word(5), "0", "", "")).encode()
+        check_not_stored(client, words, server, body, f"chunk lines that end in {name}", 400)
+
+
+@edge
+def test_limits_the_lines_between_chunks(client: Client, words: Words, server: Server) -> None:
+    """A chunk extension, or a trailer, of more than 64 KB is refused, and is not read for ever.
+
+    Why: The limits on heads and on bodies hold for what is in them. A line between the chunks that
+        never ends would fill the server's memory all the same (RFC 9112 section 7.1.1).
+    Hint: Read these lines with the function that reads the head: it has a limit.
+    """
+    for what, start in (("chunk extension", "5;x="), ("trailer", "0\r\nX: ")):
+        body = f"{start}{words.word(LONG_LINE)}".encode()
+        what = f"a {what} of {LONG_LINE // 1024} KB that does not end"
+        check_not_stored(client, words, server, body, what, 400, 413, 431)
 
 
 @edge
@@ -387,7 +419,8 @@ def test_chunked_comes_last_and_once(client: Client, words: Words, server: Serve
         only one such layer (RFC 9112 sections 6.1 and 6.3).
     Hint: `chunked` may be in the list only once, and nothing may stand after it.
     """
-    for lines in (["chunked, gzip"], ["chunked, chunked"], ["chunked", "chunked"]):
+    spaced = ["chunked , gzip"], ["chunked\t,gzip"]
+    for lines in (["chunked, gzip"], *spaced, ["chunked, chunked"], ["chunked", "chunked"]):
         fields = [("Transfer-Encoding", line) for line in lines]
         what = " and ".join(f"Transfer-Encoding: {line}" for line in lines)
         body = chunked(words.text(5))
@@ -591,7 +624,8 @@ def check_not_stored(
     """Post `body` to a file; fail unless it gets one of `statuses`, the end, and makes no file."""
     name, wanted = f"{words.word()}.txt", " or ".join(map(str, statuses))
     connection = client.connect()
-    connection.send(request_bytes(f"/files/{name}", "POST", fields, body, connection=None))
+    with contextlib.suppress(WireError):  # It may have refused before all was sent.
+        connection.send(request_bytes(f"/files/{name}", "POST", fields, body, connection=None))
     with about(what):
         response = connection.read_response()
     if response.status not in statuses:

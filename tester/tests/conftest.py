@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,3 +97,12 @@ def failed(result: dict[str, Any]) -> list[str]:
         for test in result["tests"]
         if test["outcome"] != "passed"
     ]
+
+
+def processes_with(text: str) -> list[psutil.Process]:
+    """Return the processes on whose command line `text` stands."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if text in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():
+            found.append(process)
+    return found

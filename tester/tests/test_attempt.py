@@ -7,11 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tester.attempt import Server, StartError, UsageError, locate
-from tester.tests.conftest import ROOT, WriteAttempt, fixed_port
+from tester.tests.conftest import ROOT, WriteAttempt, fixed_port, processes_with
 from tester.wire import Connection
 
 HELLO = 'connection.sendall(b"hello " + os.getcwd().encode())\nconnection.close()'
@@ -156,15 +155,6 @@ def test_an_attempt_that_never_listens_is_told_in_time(write_attempt: WriteAttem
     with pytest.raises(StartError, match=r"never listened: it ran for 0\.5 s"), server:
         pass
     assert not server.scratch.exists()
-
-
-def processes_with(text: str) -> list[psutil.Process]:
-    """Return the processes on whose command line `text` stands."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if text in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():
-            found.append(process)
-    return found
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ LAYERS = (
         "explain",
         "suite",
     ),
-    *("rules", "grading", "report", "show", "watch", "cli", "__main__", "soak", "bench", "picture"),
-    *("mistakes", "mutants", "fuzz"),
+    *("rules", "grading", "report", "show", "watch", "cli", "__main__", "bench", "picture"),
+    *("mistakes", "soak", "mutants", "fuzz"),
 )
 
 

@@ -14,12 +14,17 @@ from tester.attempt import Server, locate
 from tester.facts import Client, Words
 from tester.ladder import STAGES, Stage
 from tester.mistakes import MISTAKES, Mistake, catch, checks, source
+from tester.naming import failure_signs, load
 from tester.suite import FIRST_WITH_FILES, call
 
 LEAST = 300  # Mistakes; there may be more, and there should be.
 # Those that take long stand together: spread out, each of several workers gets some of them.
 SPREAD = [mistake for start in range(16) for mistake in MISTAKES[start::16]]
 ROWS = range(1, 67)  # Of the list of beginners' mistakes with which the collection began.
+PRINTS = {one.title: one for one in load().prints}
+SAYS_THIS_OR_THAT = {  # Threads race, and what is seen depends on who comes first.
+    "All clients share one buffer, as it is a default argument",
+}
 OUT_OF_SIGHT = {
     2: "SO_REUSEADDR was missing in the run before: no server shows what an older one was like",
     4: "SO_REUSEPORT and an old server on the same port: the tester gives each run a free port",
@@ -42,6 +47,10 @@ def test_a_mistake_is_caught(mistake: Mistake) -> None:
     assert failure is not None, f"{mistake.rule} has passed"
     assert mistake.words.lower() in failure.message.lower()
     assert not failure.message.startswith("the check itself failed")
+    # What it says is what the mistake is known by; else: python -m tester.mistakes.learn STAGE
+    known = {sign[1:] for sign in PRINTS[mistake.title].signs if sign[0] == mistake.rule}
+    if mistake.title not in SAYS_THIS_OR_THAT:
+        assert {sign for sign in known if sign[0] == "says"} <= {*failure_signs(failure)}
 
 
 def test_a_mistake_is_a_program() -> None:

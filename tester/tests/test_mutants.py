@@ -195,7 +195,7 @@ def test_a_stale_entry_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has changed the server takes it off."""
     mutant = find_mutants(1)[0]
     kept = mutants.Equivalent(1, mutant.change, "why")
-    gone = mutants.Equivalent(1, ("", "no such line", "pass"), "why")
+    gone = mutants.Equivalent(1, ("", "no such line", "pass", 1), "why")
     monkeypatch.setattr(mutants, "read_equivalents", lambda: (kept, gone))
     assert mutants.stale([1]) == [gone]
     assert mutants.reason(mutant) == "why"
@@ -210,3 +210,14 @@ def test_a_mutant_is_known_by_its_line() -> None:
     assert isinstance(one[0], Mutant)
     assert [mutant.change for mutant in one] == [mutant.change for mutant in two]
     assert one[0].diff == "stage 7, in f\n- a = [\n+ pass"
+
+
+def test_the_same_line_at_two_places_has_two_entries(tmp_path: Path) -> None:
+    """A change that makes no difference at one place may make one at the other."""
+    first, second = mutate(7, "def f():\n    g()\n    g()\n")
+    assert second.diff == "stage 7, in f, place 2\n- g()\n+ pass"
+    path = tmp_path / "equivalent.txt"
+    path.write_text(f"Why: It is the last.\n\n{second.diff}\n", encoding="utf-8")
+    (entry,) = mutants.read_equivalents(path)
+    assert mutants.matches(entry, second)
+    assert not mutants.matches(entry, first)

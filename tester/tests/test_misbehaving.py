@@ -1,0 +1,259 @@
+"""Attempts that misbehave: each soon gets a verdict that says what happened, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tester.tests.conftest import ROOT, WriteAttempt, processes_with
+
+MOST_SECONDS = 60.0  # For any verdict, beside other tests; alone, none takes more than 20.
+OK = r'b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello World!"'
+LISTEN = """
+import os, shutil, signal, socket, struct, subprocess, sys, threading, time
+{first}
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.bind(("127.0.0.1", int(os.environ["PORT"])))
+listener.listen()
+{then}
+def serve(connection):
+    try:
+        {serve}
+    except OSError:
+        pass
+    connection.close()
+while True:
+    threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()
+"""
+READ = "connection.recv(65536); "
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attempt that misbehaves, and what must be said of it."""
+
+    name: str
+    words: str
+    """A piece of the verdict: of its error, or of a failed check's message."""
+    serve: str = READ + f"connection.sendall({OK})"
+    first: str = ""
+    then: str = ""
+    source: str = ""
+    """The whole program, where it does not even listen."""
+    options: tuple[str, ...] = ()
+    passes: bool = False
+    """Whether stage 3 holds for it all the same: its trouble is another one."""
+
+
+LONG = '\n        while True: connection.sendall(b"X: y\\r\\n" * 99_999)'
+DRIP = '\n        while True: connection.sendall(b"x"); time.sleep(0.05)'
+HEAD = r'connection.sendall(b"HTTP/1.1 200 OK\r\n")'
+BODY = r'connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")'
+LINGERING = "import time; time.sleep(300)  # {mark}"
+DAEMON = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.execve(sys.executable, [sys.executable, "-c", LINGERING], {})
+    os._exit(0)
+os.wait()
+"""
+CASES = (
+    Case("a syntax error", "SyntaxError", source="def (:"),
+    Case("an exception at import", "ZeroDivisionError", source="1 / 0"),
+    Case("exits at once", "exit code 3", source="raise SystemExit(3)"),
+    Case(
+        "never listens",
+        "never listened",
+        source="import time; time.sleep(300)",
+        options=("--startup-timeout", "1"),
+    ),
+    Case("asks for input", "EOFError", source='port = input("Which port? ")'),
+    Case(
+        "prints without end, and does nothing else",
+        "it printed more than 100 MB",
+        source='while True: print("spam" * 9999)',
+    ),
+    Case(
+        "prints without end, and serves",
+        "it printed more than 100 MB",
+        READ + 'print("spam" * 50_000_000, flush=True)',
+    ),
+    Case("exits after the first connection", "came to its end", "os._exit(0)"),
+    Case(
+        "closes its socket after the first connection",
+        "nobody listens",
+        then="listener.accept(); listener.close(); time.sleep(300)",
+    ),
+    Case("never accepts", "stayed silent", then="time.sleep(300)"),
+    Case("never answers", "stayed silent", READ + "time.sleep(300)"),
+    Case("a head without end", "went on sending", READ + HEAD + LONG),
+    Case("a body without end", "went on sending", READ + BODY + LONG),
+    Case("a drip in the head", "went on sending", READ + HEAD + DRIP),
+    Case("a drip in the body", "went on sending", READ + BODY + DRIP),
+    Case(
+        "random bytes", "does not begin with the status line", "connection.sendall(os.urandom(99))"
+    ),
+    Case(
+        "resets every connection",
+        "reset the connection",
+        "connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))",
+    ),
+    Case(
+        "is deaf to SIGTERM",
+        "",
+        first="signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+        passes=True,
+    ),
+    Case(
+        "children in sessions of their own",
+        "",
+        first="for _ in range(5): subprocess.Popen([sys.executable, '-c', LINGERING],"
+        " start_new_session=True)",
+        passes=True,
+    ),
+    Case("a daemon without environment", "", first=DAEMON, passes=True),
+    Case("is a daemon itself", "", first="if os.fork(): os._exit(0)\nos.setsid()", passes=True),
+    Case(
+        "burns the CPU",
+        "",
+        first="for _ in range(3):\n    if os.fork() == 0:\n        while True: pass",
+        passes=True,
+    ),
+    Case(
+        "takes all the memory",
+        "it took more than 300 MB of memory",
+        READ + "data = [bytearray(b'x' * 10_000_000) for _ in range(2000)]",
+        options=("--memory-limit", "300"),
+    ),
+    Case(
+        "children take all the memory",
+        "it took more than 300 MB of memory",
+        READ + "subprocess.run([sys.executable, '-c',"
+        " 'data = [bytearray(b\"x\" * 10_000_000) for _ in range(2000)]'])",
+        options=("--memory-limit", "300"),
+    ),
+    Case(
+        "fills the disk with files",
+        "it wrote more than 20,000 files",
+        READ + "[open(f'{i}', 'wb').close() for i in range(10**7)]",
+    ),
+    Case(
+        "removes its folder",
+        "it removed the folder",
+        READ + f"shutil.rmtree(os.getcwd()); connection.sendall({OK})",
+    ),
+    Case(
+        "multiplies",
+        "it started more than 300 processes",
+        READ + "[os.fork() for _ in range(9)]; time.sleep(300)",
+    ),
+    Case(
+        "listens on several ports",
+        "",
+        first="others = [socket.create_server(('127.0.0.1', 0)) for _ in range(3)]",
+        passes=True,
+    ),
+)
+
+
+def write_case(case: Case, write_attempt: WriteAttempt, mark: str) -> Path:
+    """Write the program, and return its path."""
+    text = case.source or LISTEN.format(first=case.first, then=case.then, serve=case.serve)
+    return write_attempt(f"LINGERING = {LINGERING.format(mark=mark)!r}\n{text}")
+
+
+def said(result: dict[str, Any]) -> str:
+    """Return all that a verdict says."""
+    messages = [test["message"] for test in result["tests"]]
+    return "\n".join([result["error"] or "", *messages])
+
+
+def start_grading(path: Path, folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start `tester grade`, with a folder of its own for what is temporary."""
+    folder.mkdir()
+    return subprocess.Popen(
+        [sys.executable, "-m", "tester", "grade", "--json", "-", *words, str(path)],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(folder)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def see_nothing_left(folder: Path, *marks: str) -> None:
+    """Fail if a file or a process is left."""
+    assert not list(folder.iterdir())
+    for mark in marks:
+        assert not processes_with(mark)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_verdict_comes_soon_and_nothing_stays(
+    case: Case, write_attempt: WriteAttempt, tmp_path: Path
+) -> None:
+    """Exit code 1 and JSON, with words that say what happened."""
+    mark, folder = f"lingering-{os.getpid()}-{time.monotonic_ns()}", tmp_path / "scratch"
+    path = write_case(case, write_attempt, mark)
+    began = time.monotonic()
+    grading = start_grading(path, folder, "--stage", "3", *case.options)
+    output, errors = grading.communicate(timeout=300)
+    seconds = time.monotonic() - began
+    result = json.loads(output)
+    assert result["passed"] == case.passes, said(result)
+    assert grading.returncode == (0 if case.passes else 1)
+    assert "Traceback" not in errors
+    assert case.words in said(result)
+    see_nothing_left(folder, mark, str(path))
+    assert seconds < MOST_SECONDS, f"it took {seconds:.1f} s"
+
+
+@pytest.mark.parametrize("name", ["never answers", "exits at once"])
+def test_the_whole_ladder_does_not_take_long_either(
+    name: str, write_attempt: WriteAttempt, tmp_path: Path
+) -> None:
+    """Eighteen stages of a hopeless attempt cost no more than one."""
+    case = next(case for case in CASES if case.name == name)
+    path, folder = write_case(case, write_attempt, "no mark"), tmp_path / "scratch"
+    began = time.monotonic()
+    grading = start_grading(path, folder)
+    result = json.loads(grading.communicate(timeout=300)[0])
+    seconds = time.monotonic() - began
+    assert (grading.returncode, result["reached"]) == (1, 0)
+    assert all(case.words in said(stage) for stage in result["stages"])
+    see_nothing_left(folder, str(path))
+    assert seconds < MOST_SECONDS, f"it took {seconds:.1f} s"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("stage", ["3", ""], ids=["one stage", "ladder"])
+@pytest.mark.parametrize("moment", ["starting", "checking"])
+def test_ctrl_c_leaves_nothing(
+    write_attempt: WriteAttempt, tmp_path: Path, moment: str, stage: str, number: int
+) -> None:
+    """Whenever it comes: while the attempt starts, and in the midst of a check."""
+    pipe, folder = tmp_path / "pipe", tmp_path / "scratch"
+    os.mkfifo(pipe)  # Opening it for reading waits until the attempt has come so far.
+    tell = f"open({str(pipe)!r}, 'w').close(); time.sleep(300)"
+    parts = {"first": tell} if moment == "starting" else {"serve": READ + tell}
+    path = write_case(Case("", "", **parts), write_attempt, "no mark")
+    grading = start_grading(path, folder, *(["--stage", stage] if stage else []))
+    pipe.open().close()
+    grading.send_signal(number)
+    _, errors = grading.communicate(timeout=60)
+    assert grading.returncode == 130
+    assert errors.strip() == "Stopped."
+    see_nothing_left(folder, str(path))

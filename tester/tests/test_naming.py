@@ -1,0 +1,100 @@
+"""Naming mistakes: known ones are called by their names, in servers of any make; others never."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tester.mistakes import MISTAKES, Mistake, source
+from tester.naming import load, name_mistake
+from tester.results import CheckResult, Failure, Message, StageResult
+from tester.tests.conftest import WriteAttempt, grade
+
+ASYNCIO = Path(__file__).parent / "servers" / "asyncio_server.py"
+SEED = 4  # One that the prints were not learnt from.
+SAMPLE = MISTAKES[6::29]
+
+# What is changed in a server of another make, and the beginning of what that must be called.
+OTHER_MAKE = (
+    (
+        '"content-length": str(length)',
+        '"content-length": str(length if answer.content.seek(0) or not isinstance(answer.content,'
+        ' io.BytesIO) else len(answer.content.getvalue().decode(errors="replace")))',
+        "Content-Length counts letters, not bytes. ",
+    ),
+    ("formatdate(usegmt=True)", "formatdate()", "Date ends in -0000, not in GMT."),
+    (
+        "return unquote_to_bytes(path)",
+        "return unquote_to_bytes(unquote_to_bytes(path))",
+        "Escapes are decoded twice.",
+    ),
+    (
+        "and accepts_gzip(request)",
+        'and b"gzip" in b",".join(request.all(b"accept-encoding"))',
+        "gzip is looked for anywhere in Accept-Encoding, and q=0 is overlooked.",
+    ),
+    ("if status == 304 or wire.bodiless:", "if status == 304:", "HEAD is answered with a body."),
+)
+
+
+@pytest.mark.parametrize("mistake", SAMPLE, ids=lambda one: f"{one.stage:02}: {one.title}")
+def test_a_mistake_is_called_by_its_name(mistake: Mistake, write_attempt: WriteAttempt) -> None:
+    """Or by that of a twin, which leaves the same signs; here in a sample, in `learn` for all."""
+    result = grade(write_attempt(source(mistake)), stage=mistake.stage, seed=SEED)
+    own = next(one for one in load().prints if one.title == mistake.title)
+    names = [one.title for one in load().twins(own)]
+    assert any(name in result["looks_like"] for name in names), result["looks_like"]
+
+
+@pytest.mark.parametrize(("old", "new", "name"), OTHER_MAKE, ids=[row[2] for row in OTHER_MAKE])
+def test_a_mistake_is_known_in_a_server_of_another_make(
+    write_attempt: WriteAttempt, old: str, new: str, name: str
+) -> None:
+    """Its name depends on what is seen on the wire, and on nothing else."""
+    text = ASYNCIO.read_text(encoding="utf-8")
+    assert old in text
+    result = grade(write_attempt(text.replace(old, new)), stage=18, seed=SEED)
+    assert result["looks_like"].startswith(f"This looks like: {name}")
+
+
+@pytest.mark.parametrize("stage", [3, 9])
+def test_what_nobody_knows_has_no_name(write_attempt: WriteAttempt, stage: int) -> None:
+    """Random bytes are no known mistake; and a right server has made none."""
+    path = write_attempt("connection.sendall(os.urandom(99))\nconnection.close()", loop=True)
+    result = grade(path, stage=stage)
+    assert not result["passed"]
+    assert result["looks_like"] == ""
+    assert grade(ASYNCIO, stage=18)["looks_like"] == ""
+
+
+def test_every_mistake_has_prints() -> None:
+    """Those of a new one are learnt with `python -m tester.mistakes.learn STAGE`."""
+    known = [(one.stage, one.rule, one.title) for one in load().prints]
+    assert known == [(one.stage, one.rule, one.title) for one in MISTAKES]
+
+
+def result_of(rule: str, failure: Failure) -> StageResult:
+    """Return a grade of stage 7 in which this one check has failed, in this way."""
+    identity = f"test_07_respond_with_content.py::{rule}"
+    test = CheckResult(identity, 7, "A rule.", "requirement", "failed", failure=failure)
+    return StageResult(7, "Respond with Content", "a", 1, 1.0, (test,))
+
+
+def test_figures_give_a_wrong_length_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many bytes were declared, and how many came."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n" + "héllo ✓".encode()
+    letters = next(one for one in load().prints if one.title.startswith("Content-Length counts l"))
+    failure = Failure("3 bytes too many came", exchange=(Message("received", answer),))
+    monkeypatch.setattr("tester.naming.Prints.best", lambda self, result: [letters])
+    name = name_mistake(result_of(letters.rule, failure))
+    assert name == (
+        "This looks like: Content-Length counts letters, not bytes. 7 declared, 10 sent."
+    )
+
+
+def test_a_check_that_fails_for_other_reasons_is_no_sign() -> None:
+    """That a check fails is not enough: it has to say what it says of the mistake."""
+    for known in load().prints:
+        if known.stage == 7:
+            assert name_mistake(result_of(known.rule, Failure("something else is wrong"))) == ""
