@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import random
 import re
+import signal
 import sys
 import time
 from collections import deque
@@ -128,9 +129,24 @@ ODD_FIELDS = (
     *("transfer-encoding: CHUNKED", "Transfer-Encoding: chunked,", 'Transfer-Encoding: "chunked"'),
     *("Transfer-Encoding: identity", "X: " + "a" * LONG, "Transfer-Encoding:\tchunked \t"),
 )
-EXTENSIONS = ("", "", "", ";a", ";a=b", "; a = b", ';a="b;\\"c"', ';a="\xe9\t\\\xff";b', ";a ;b")
+EXTENSIONS = ("", "", "", ";a", ";a=b", "; a = b", ';a="b;\\"c"', ';a="\xe9\t\\\xff";b')
 ODD_EXTENSIONS = (
-    *(" ", "\t", ";", ";;", ";=", ";a=", ';a="', ';a="b', " ;a", ";a b", ";\0", ";a\rb", ";a\nb"),
+    *(
+        " ",
+        "\t",
+        ";a ;b",
+        ";",
+        ";;",
+        ";=",
+        ";a=",
+        ';a="',
+        ';a="b',
+        " ;a",
+        ";a b",
+        ";\0",
+        ";a\rb",
+        ";a\nb",
+    ),
     *(";a=b=c", ";\xe9", ';a="\x01"', ';a="b"c', ";a ", ";a=b ", ";" + "a" * LONG, "\x0b", ","),
 )
 SIZES = ("%x", "%X", "0%x", "00%x")
@@ -167,7 +183,7 @@ BYTES = tuple(
 
 def now_and_then(chance: random.Random, usual: Sequence[str], odd: Sequence[str]) -> str:
     """Return one of the usual things; rarely, an odd one."""
-    return chance.choice(odd if chance.random() < 0.03 else usual)
+    return chance.choice(odd if chance.random() < 0.05 else usual)
 
 
 def make_chunks(chance: random.Random, body: bytes) -> bytes:
@@ -372,7 +388,7 @@ def read_with_ours(server: ModuleType, pieces: Sequence[bytes]) -> Reading:
 
 def read_with_h11(pieces: Sequence[bytes]) -> Reading:
     """Read with h11: one of its connections for each request."""
-    reading, waiting = Reading(), deque(pieces)
+    reading, waiting = Reading(), deque(filter(None, pieces))
     while waiting:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
         body = b""
@@ -529,7 +545,7 @@ EXPLAINED: tuple[Explained, ...] = (
         "no Host",
         "RFC 9112 3.2: 400, from HTTP/1.1 on; llhttp leaves it to its user, h11 from 1.2 on",
         BAD,
-        r"\A(?![\s\S]*\n(?i:host):)",
+        r"\A(?![\r\n]*[^\n]* HTTP/1\.0\r)(?![\s\S]*\n(?i:host):)",
         b"GET / HTTP/1.1\r\n\r\n",
     ),
     Explained(
@@ -569,7 +585,7 @@ EXPLAINED: tuple[Explained, ...] = (
         "a body of HTTP/1.0 in chunks",
         "RFC 9112 6.1: the framing is faulty",
         BAD,
-        r"(?i) HTTP/1\.0\r\n[\s\S]*\ntransfer-encoding:",
+        r"(?i) HTTP/1\.0\r(?=[\s\S]*\ntransfer-encoding:)",
         b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     ),
     Explained(
@@ -587,15 +603,6 @@ EXPLAINED: tuple[Explained, ...] = (
         BAD,
         r"(?i)\ncontent-length:([^\n]*,|[\s\S]*\ncontent-length:)",
         GET + b"Content-Length: 1, 1\r\n\r\nx",
-    ),
-    Explained(
-        "ours",
-        "a body that is too large",
-        "RFC 9110 15.5.14: 413 for more than 100 MB",
-        "413 .*",
-        r"(?i)\ncontent-length:[ \t]*[0-9]{9,}",
-        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: x\r\nHost: a\r\n"
-        b"Content-Length: 999999999\r\n\r\n",
     ),
     Explained(
         "ours",
@@ -621,6 +628,69 @@ EXPLAINED: tuple[Explained, ...] = (
         r"(?m)^[0-9A-Fa-f]+(;[^\n]*)?[ \t]+;",
         CHUNKED + b"0;a ;b\r\n\r\n",
         "body",
+    ),
+    Explained(
+        "ours",
+        "a malformed extension",
+        "RFC 9112 7.1.1 has a grammar for it; h11 takes anything, llhttp a value that is empty",
+        BAD,
+        r"(?m)^[0-9A-Fa-f]+(?=[;\t ])(?!(;[\t ]*TOKEN([\t ]*=[\t ]*(TOKEN|QUOTED))?)*\r$)".replace(
+            "TOKEN", r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+        ).replace("QUOTED", r'"([\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'),
+        CHUNKED + b"0;a=\r\n\r\n",
+        "body",
+    ),
+    Explained(
+        "ours",
+        "LF alone in trailers",
+        "RFC 9112 2.2: a server may take it for a line end; we need not",
+        BAD,
+        r"(?<!\r)\n",
+        CHUNKED + b"0\r\nX: a\n\r\n",
+        "body",
+    ),
+    Explained(
+        "ours",
+        "a folded trailer",
+        "RFC 9112 5.2: 400, or unfold it",
+        BAD,
+        r"\n[ \t]",
+        CHUNKED + b"0\r\nX: a\r\n b\r\n\r\n",
+        "body",
+    ),
+    Explained(
+        "ours",
+        "a control character in a trailer",
+        "RFC 9110 5.5: invalid; h11 allows it",
+        BAD,
+        r"\n[^:\n]+:[^\n]*" + CONTROL,
+        CHUNKED + b"0\r\nX: \x01\r\n\r\n",
+        "body",
+    ),
+    Explained(
+        "ours",
+        "a line among the chunks that is too long",
+        "RFC 9112 7.1.1: a server ought to set a limit; ours is 64 KB",
+        BAD,
+        r"[^\n]{65000}",
+        CHUNKED + b"0\r\nX: " + b"a" * LONG + b"\r\n\r\n",
+        "body",
+    ),
+    Explained(
+        "ours",
+        "chunked twice",
+        "RFC 9112 6.1: a sender must not do that; llhttp overlooks one with a tab",
+        BAD,
+        r"(?i)\ntransfer-encoding:[^\n]*\r[\s\S]*\ntransfer-encoding:",
+        CHUNKED[:-4] + b" \t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    Explained(
+        "ours",
+        "CR alone before the request",
+        "RFC 9112 2.2: an empty line there is CR LF; llhttp skips any of the two",
+        BAD,
+        r"\A[\r\n]*\r[^\n]",
+        b"\r" + GET + b"\r\n",
     ),
     Explained(
         "h11",
@@ -671,6 +741,22 @@ EXPLAINED: tuple[Explained, ...] = (
         "Invalid method encountered|Expected space after method",
         r"\A(?![\r\n]*(GET|POST|HEAD|OPTIONS|PUT|DELETE) )",
         b"GOT / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ),
+    Explained(
+        "llhttp",
+        "a tab after the coding",
+        "RFC 9112 5.1: blanks and tabs around a value are no part of it",
+        "Request has invalid `Transfer-Encoding`",
+        r"(?i)\ntransfer-encoding:[ \t]*chunked *\t",
+        CHUNKED[:-4] + b"\t\r\n\r\n0\r\n\r\n",
+    ),
+    Explained(
+        "llhttp",
+        "an odd letter in an absolute target's host",
+        "RFC 9112 3.2.2: it is no URI; we do not look at the host that we are named",
+        "Unexpected char in url server",
+        r"\A[\r\n]*\S+ (?i:https?)://[^/?# ]*[^/?# 0-9A-Za-z.:\[\]-]",
+        b"GET http://a\\b/ HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
     Explained(
         "llhttp",
@@ -843,13 +929,16 @@ class Hunt:
         for peer, read in PEERS.items():
             difference = find_difference(ours, read([data]), peer, data)
             if difference is None:
-                self.counts[f"read the same as {peer}"] += 1
+                self.counts[f"streams read the same as {peer}"] += 1
                 continue
             name = explain(difference)
             if name is None:
                 who = f"{difference.who} refuses" if difference.who else "both read"
                 return f"{peer} differs, {who}: {difference.error}"
-            self.counts[f"  {difference.who} refuses ({peer}): {name}"] += 1
+            by_whom = (
+                f"{peer} takes and we refuse" if difference.who == "ours" else f"{peer} refuses"
+            )
+            self.counts[f"{by_whom}: {name}"] += 1
         return ""
 
     def serve(self, ours: Reading, data: bytes, pieces: Sequence[bytes]) -> str:
@@ -866,7 +955,7 @@ class Hunt:
                 return f"over the wire: {error}"
             if answered != expected:
                 return f"over the wire the answer is {answered!r}, by the code it is {expected!r}"
-            self.counts["exchanges over the wire"] += 1
+            self.counts["streams sent over the wire"] += 1
         return ""
 
 
@@ -890,15 +979,17 @@ def main() -> int:
     seed = random.randrange(10**9) if options.seed is None else options.seed
     print(f"from seed {seed} on, for {options.seconds:g} s", flush=True)
     findings: list[Finding] = []
-    with start_server() as server:
-        hunt = Hunt(load_server(), server.address)
+    hunt = Hunt(load_server())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # However we end, so does the server.
+    with contextlib.suppress(KeyboardInterrupt), start_server() as server:
+        hunt.address = server.address
         deadline = time.monotonic() + options.seconds
         while time.monotonic() < deadline and len(findings) < MOST_FINDINGS:
             if finding := hunt.try_seed(seed):
                 findings.append(finding)
                 print(f"FOUND: {finding}", flush=True)
             seed += 1
-    for name, count in hunt.counts.items():
+    for name, count in sorted(hunt.counts.items()):
         print(f"{count:8} {name}")
     print(f"{len(findings):8} findings")
     return 1 if findings else 0

@@ -582,7 +582,10 @@ def grade_all(name: str, mutants: Sequence[Mutant], pool: ThreadPoolExecutor) ->
 
 
 def remarks(tally: Tally) -> Iterator[str]:
-    """Yield what is to be done about survivors, and about the list: what hangs may end elsewhere."""
+    """Yield what is to be done about survivors, and about the list.
+
+    An entry whose mutant hangs is no matter: on a faster machine its grade ends.
+    """
     for mutant in tally.unexplained:
         yield f"\nsurvived: {mutant.diff}"
     for equivalent in read_equivalents():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from tester.ladder import STAGES, Stage, get_stage
-from tester.tests.conftest import failed, grade
+from tester.tests.conftest import WriteAttempt, failed, fixed_port, grade
 
 SERVERS = Path(__file__).parent / "servers"
 
@@ -49,9 +51,52 @@ def test_a_stage_has_come_as_far_as_its_number(stage: Stage) -> None:
     assert [one["stage"] for one in result["stages"]] == list(range(1, 19))
 
 
-@pytest.mark.parametrize("name", ["asyncio", "selectors", "http"])
+@pytest.mark.parametrize(
+    "name", ["asyncio", "selectors", "http", "socketserver", "odd", "dripping"]
+)
 def test_a_server_of_another_make_passes_the_last_stage(name: str) -> None:
     """The rules ask for nothing but HTTP and the contract: not for our way of doing it."""
     result = grade(SERVERS / f"{name}_server.py", stage=18)
     assert not failed(result)
     assert result["passed"]
+
+
+def test_a_server_with_a_port_of_its_own_passes_the_last_stage(write_attempt: WriteAttempt) -> None:
+    """It can't run twice, so its checks have their turns one after the other."""
+    source = (SERVERS / "selectors_server.py").read_text(encoding="utf-8")
+    default = 'int(os.environ.get("PORT", "4221"))'
+    assert default in source
+    result = grade(write_attempt(source.replace(default, str(fixed_port()))), stage=18)
+    assert not failed(result)
+    assert result["passed"]
+
+
+@pytest.mark.parametrize("start", ["exec ", ""], ids=["in its place", "as its child"])
+def test_a_server_behind_a_shell_script_passes_the_last_stage(
+    write_attempt: WriteAttempt, start: str
+) -> None:
+    """Wherever the script's own process stays."""
+    server = get_stage(18).server
+    script = f'#!/bin/sh\n{start}"{sys.executable}" -u "{server}" "$@"\nexit $?\n'
+    result = grade(write_attempt(script, "my server"), stage=18)
+    assert not failed(result)
+    assert result["passed"]
+
+
+def test_a_server_in_another_language_passes_the_last_stage() -> None:
+    """Node's own parser reads the requests: it knows nothing of us."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no node on this machine")
+    result = grade(SERVERS, "--command", "node node_server.js", stage=18)
+    assert result["requirements"]["passed"] == result["requirements"]["total"]
+    assert result["passed"]
+
+
+def test_a_folder_for_codecrafters_has_come_as_far_as_it_claims(tmp_path: Path) -> None:
+    """With their script and a port of its own, which is another one here: tests run at once."""
+    folder = tmp_path / "codecrafters"
+    shutil.copytree(SERVERS / "codecrafters", folder)
+    program = folder / "app" / "main.py"
+    source = program.read_text(encoding="utf-8")
+    program.write_text(source.replace("4221", str(fixed_port())), encoding="utf-8")
+    assert grade(folder)["reached"] == 12
