@@ -22,6 +22,9 @@ LEAST = 300  # Mistakes; there may be more, and there should be.
 SPREAD = [mistake for start in range(16) for mistake in MISTAKES[start::16]]
 ROWS = range(1, 67)  # Of the list of beginners' mistakes with which the collection began.
 PRINTS = {one.title: one for one in load().prints}
+SHOWN_BY_LUCK = {  # How much `send` takes at once depends on how fast the client reads.
+    "send is called instead of sendall, and what it could not take is lost",
+}
 SAYS_THIS_OR_THAT = {  # Threads race, and what is seen depends on who comes first.
     "All clients share one buffer, as it is a default argument",
 }
@@ -43,7 +46,8 @@ def identify(mistake: Mistake) -> str:
 @pytest.mark.parametrize("mistake", SPREAD, ids=identify)
 def test_a_mistake_is_caught(mistake: Mistake) -> None:
     """By its own check, and the message names it."""
-    failure = catch(mistake)
+    tries = 5 if mistake.title in SHOWN_BY_LUCK else 1
+    failure = next(filter(None, map(catch, [mistake] * tries, range(1, tries + 1))), None)
     assert failure is not None, f"{mistake.rule} has passed"
     assert mistake.words.lower() in failure.message.lower()
     assert not failure.message.startswith("the check itself failed")
