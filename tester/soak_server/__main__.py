@@ -67,7 +67,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Stopped before the end.", file=sys.stderr)
         return 1
-    print(f"{broken} promises are broken." if broken else "All promises hold.")
+    print(f"Broken promises: {broken}." if broken else "All promises hold.")
     return 1 if broken else 0
 
 
