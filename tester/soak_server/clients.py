@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.pool import Pool
+from multiprocessing.synchronize import Barrier
 
 from tester.attempt import Address
 from tester.facts import CheckFailed, Words
 from tester.wire import BadResponse, WireError
 
+READY_TIMEOUT = 60.0  # Seconds until all processes must have started.
 MOST_WRONG = 5  # Wrong answers after which a client gives up: more would tell nothing new.
 TROUBLE = (CheckFailed, WireError, BadResponse, OSError)
 
@@ -53,12 +55,18 @@ Client = Callable[[Address, float, Words, Tally], None]
 
 @contextlib.contextmanager
 def crew(processes: int) -> Iterator[Pool]:
-    """Start processes for clients, and end them afterwards."""
+    """Start processes for clients, yield when all are ready, and end them afterwards."""
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches all processes of a terminal: the one that started them ends them.
-    ignore = (signal.SIGINT, signal.SIG_IGN)
-    with context.Pool(processes, initializer=signal.signal, initargs=ignore) as pool:
+    ready = context.Barrier(processes + 1)
+    with context.Pool(processes, initializer=_begin, initargs=(ready,)) as pool:
+        ready.wait(READY_TIMEOUT)
         yield pool
+
+
+def _begin(ready: Barrier) -> None:
+    """Prepare a process. Ctrl-C reaches all of a terminal, but who started this one ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ready.wait(READY_TIMEOUT)
 
 
 def send_clients(

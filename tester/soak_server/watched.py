@@ -146,7 +146,7 @@ class Peak:
         self.gained = 0
         """Bytes above what it had at the beginning."""
         self._process = psutil.Process(server.pid)
-        self._over = threading.Event()
+        self._ready, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def _look(self) -> None:
@@ -159,7 +159,6 @@ class Peak:
 
     def __enter__(self) -> Peak:
         """Begin."""
-        self._ready = threading.Event()
         self._thread.start()
         self._ready.wait(CALM_TIMEOUT)
         return self

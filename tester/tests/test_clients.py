@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import http.client
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -216,7 +217,8 @@ def browse(url: str, profile: Path) -> str:
     program = next(filter(shutil.which, BROWSERS), BROWSERS[0])
     # Scripts and what they fetch have until then, in the page's own time: it does not wait for it.
     options = (*BROWSER_OPTIONS, f"--user-data-dir={profile}", "--virtual-time-budget=10000")
-    return run(program, *options, "--dump-dom", url).stdout.decode()
+    home = os.environ | {"HOME": str(profile)}  # Else it writes some things into ours.
+    return run(program, *options, "--dump-dom", url, env=home).stdout.decode()
 
 
 def test_chromium_runs_the_sample_site(base: str, tmp_path: Path) -> None:
