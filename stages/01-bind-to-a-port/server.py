@@ -15,12 +15,9 @@ import sys
 # --- Settings -------------------------------------------------------------------------------------
 
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
-
 settings = argparse.Namespace()  # Filled in by `read_settings`
 
 # --- Requests: from bytes to a Request ------------------------------------------------------------
-
-
 # --- Responses: from a Request to a Response, and to bytes ----------------------------------------
 
 # --- Connections: who is served, and how long -----------------------------------------------------

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
 PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
-
 settings = argparse.Namespace()  # Filled in by `read_settings`
 
 # --- Requests: from bytes to a Request ------------------------------------------------------------
@@ -27,14 +26,13 @@ settings = argparse.Namespace()  # Filled in by `read_settings`
 
 def receive(connection: socket.socket) -> bytes:
     """Return the bytes that come next. Raises ConnectionError if the client has left."""
-    data = connection.recv(PIECE)
-    if not data:
-        raise ConnectionError("the client has left")
-    return data
+    if data := connection.recv(PIECE):
+        return data
+    raise ConnectionError("the client has left")
 
 
-def read_request(connection: socket.socket) -> str:
-    """Return what the client asks for, and print it."""
+def read_head(connection: socket.socket) -> str:
+    """Return all that the client says before the body, and print it."""
     head = receive(connection).decode("latin-1")
     with contextlib.suppress(OSError):  # Nobody reads what we print any more? Serve on.
         print(head.encode("ascii", "backslashreplace").decode(), flush=True)
@@ -84,7 +82,7 @@ def hang_up(connection: socket.socket) -> None:
 
 def serve_request(connection: socket.socket) -> None:
     """Read one request and answer it."""
-    response = respond(read_request(connection))
+    response = respond(read_head(connection))
     send_response(connection, response)
 
 

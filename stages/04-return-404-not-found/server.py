@@ -21,7 +21,6 @@ from typing import Any
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
 PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
-
 settings = argparse.Namespace()  # Filled in by `read_settings`
 
 # --- Requests: from bytes to a Request ------------------------------------------------------------
@@ -51,10 +50,9 @@ class Request:
 
 def receive(connection: socket.socket) -> bytes:
     """Return the bytes that come next. Raises ConnectionError if the client has left."""
-    data = connection.recv(PIECE)
-    if not data:
-        raise ConnectionError("the client has left")
-    return data
+    if data := connection.recv(PIECE):
+        return data
+    raise ConnectionError("the client has left")
 
 
 def parse_request(head: str) -> Request:
@@ -64,12 +62,12 @@ def parse_request(head: str) -> Request:
     return Request(method, target)
 
 
-def read_request(connection: socket.socket) -> Request:
-    """Return what the client asks for, and print it."""
+def read_head(connection: socket.socket) -> str:
+    """Return all that the client says before the body, and print it."""
     head = receive(connection).decode("latin-1")
     with contextlib.suppress(OSError):  # Nobody reads what we print any more? Serve on.
         print(head.encode("ascii", "backslashreplace").decode(), flush=True)
-    return parse_request(head)
+    return head
 
 
 # --- Responses: from a Request to a Response, and to bytes ----------------------------------------
@@ -123,7 +121,7 @@ def hang_up(connection: socket.socket) -> None:
 def serve_request(connection: socket.socket) -> None:
     """Read one request and answer it."""
     try:
-        response = respond(read_request(connection))
+        response = respond(parse_request(read_head(connection)))
     except HTTPError as error:
         response = error_page(str(error))
     send_response(connection, response)

@@ -23,14 +23,13 @@ from urllib.parse import unquote
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
 PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
-
 settings = argparse.Namespace()  # Filled in by `read_settings`
 
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
 REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
+ABSOLUTE = re.compile(r"^http://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
 
 
 class HTTPError(Exception):
@@ -55,10 +54,9 @@ class Request:
 
 def receive(connection: socket.socket) -> bytes:
     """Return the bytes that come next. Raises ConnectionError if the client has left."""
-    data = connection.recv(PIECE)
-    if not data:
-        raise ConnectionError("the client has left")
-    return data
+    if data := connection.recv(PIECE):
+        return data
+    raise ConnectionError("the client has left")
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -75,12 +73,12 @@ def parse_request(head: str) -> Request:
     return Request(method, target, path)
 
 
-def read_request(connection: socket.socket) -> Request:
-    """Return what the client asks for, and print it."""
+def read_head(connection: socket.socket) -> str:
+    """Return all that the client says before the body, and print it."""
     head = receive(connection).decode("latin-1")
     with contextlib.suppress(OSError):  # Nobody reads what we print any more? Serve on.
         print(head.encode("ascii", "backslashreplace").decode(), flush=True)
-    return parse_request(head)
+    return head
 
 
 # --- Responses: from a Request to a Response, and to bytes ----------------------------------------
@@ -111,8 +109,7 @@ def show_page(request: Request) -> Response:
 
 def echo_path(request: Request) -> Response:
     """`/echo/hello` -> `hello`."""
-    text = request.path.removeprefix("/echo/")
-    return Response(body=text.encode("utf-8", "surrogateescape"))
+    return Response(body=request.path.removeprefix("/echo/").encode("utf-8", "surrogateescape"))
 
 
 GET_ROUTES: dict[str, Callable] = {
@@ -163,7 +160,7 @@ def hang_up(connection: socket.socket) -> None:
 def serve_request(connection: socket.socket) -> None:
     """Read one request and answer it."""
     try:
-        response = respond(read_request(connection))
+        response = respond(parse_request(read_head(connection)))
     except HTTPError as error:
         response = error_page(str(error))
     send_response(connection, response)

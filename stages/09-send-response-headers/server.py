@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,17 +26,16 @@ HOST = "127.0.0.1"  # The loopback address: only programs on this machine can co
 PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
 MAX_HEAD = 64 * 1024  # Bytes. Browsers send 1 to 8 KB; Node's limit is 16 KB, nginx's 32 KB.
-
 settings = argparse.Namespace()  # Filled in by `read_settings`
 
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
 REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
-TARGET = re.compile(r"(?i)\S+ (/[^#]*|https?://[^/?#@:][^/?#@]*([/?][^#]*)?)|OPTIONS \*")
+ABSOLUTE = re.compile(r"^http://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
+AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?"
+TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
-HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[!$%&'()*+\-.;=_~0-9A-Za-z]*)(:[0-9]*)?")
 END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|(?<!\r)\n")  # Or a wrong line end: never wait then.
 
 
@@ -63,10 +63,9 @@ class Request:
 
 def receive(connection: socket.socket) -> bytes:
     """Return the bytes that come next. Raises ConnectionError if the client has left."""
-    data = connection.recv(PIECE)
-    if not data:
-        raise ConnectionError("the client has left")
-    return data
+    if data := connection.recv(PIECE):
+        return data
+    raise ConnectionError("the client has left")
 
 
 @dataclass
@@ -113,22 +112,23 @@ def parse_request(head: str) -> Request:
     require(TARGET.fullmatch(f"{method} {target}"))
     fields = parse_fields(lines)
     require("host" in fields or minor == "0")
-    require(HOST_FIELD.fullmatch(fields.get("host", "")))  # Two, joined by a comma, are no host.
+    require(re.fullmatch(rf"({AUTHORITY})?", fields.get("host", "")))  # Two, joined: none.
     path, _ = split_target(target)
     return Request(method, target, path, int(minor), fields)
 
 
-def read_request(reader: Reader) -> Request:
-    """Return what the client asks for, and print it."""
+def read_head(reader: Reader) -> str:
+    """Return all that the client says before the body, and print it."""
     head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")
     with contextlib.suppress(OSError):  # Nobody reads what we print any more? Serve on.
         print(head.encode("ascii", "backslashreplace").decode(), flush=True)
-    return parse_request(head)
+    return head
 
 
 # --- Responses: from a Request to a Response, and to bytes ----------------------------------------
 
 TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+http_date = lru_cache(maxsize=1)(formatdate)  # All responses of one second share it.
 PAGES = {"/": "Hello World!", "/about": "A server in one file", "/blog": "Today I learned to route"}
 
 
@@ -154,8 +154,7 @@ def show_page(request: Request) -> Response:
 
 def echo_path(request: Request) -> Response:
     """`/echo/hello` -> `hello`."""
-    text = request.path.removeprefix("/echo/")
-    return Response(body=text.encode("utf-8", "surrogateescape"))
+    return Response(body=request.path.removeprefix("/echo/").encode("utf-8", "surrogateescape"))
 
 
 def show_user_agent(request: Request) -> Response:
@@ -183,7 +182,7 @@ def build_head(response: Response) -> bytes:
     """Return all that comes before the body, down to the empty line that ends it."""
     lines = [f"HTTP/1.1 {response.status}"]
     fields = {
-        "Date": formatdate(usegmt=True),
+        "Date": http_date(int(time.time()), usegmt=True),
         "Server": "eighteen-stages",
         "Connection": "close",
         "Content-Type": response.content_type,
@@ -215,7 +214,7 @@ def hang_up(connection: socket.socket) -> None:
 def serve_request(connection: socket.socket) -> None:
     """Read one request and answer it."""
     try:
-        response = respond(read_request(Reader(connection)))
+        response = respond(parse_request(read_head(Reader(connection))))
     except HTTPError as error:
         response = error_page(str(error))
     send_response(connection, response)

@@ -10,13 +10,16 @@ import argparse
 import contextlib
 import os
 import re
+import signal
 import socket
+import struct
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -26,20 +29,20 @@ HOST = "127.0.0.1"  # The loopback address: only programs on this machine can co
 PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
 MAX_HEAD = 64 * 1024  # Bytes. Browsers send 1 to 8 KB; Node's limit is 16 KB, nginx's 32 KB.
-MAX_CONNECTIONS = 300  # Three descriptors each at most: a process may often have only 1024.
-
+MAX_CONNECTIONS = 1500  # Each costs a thread, some 30 KB, and three descriptors at most.
 settings = argparse.Namespace()  # Filled in by `read_settings`
 slots = threading.Semaphore(MAX_CONNECTIONS)
 log_lock = threading.Lock()  # One line at a time
+busy: set[threading.Thread] = set()  # Those that have a request in hand
 
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
 REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
-TARGET = re.compile(r"(?i)\S+ (/[^#]*|https?://[^/?#@:][^/?#@]*([/?][^#]*)?)|OPTIONS \*")
+ABSOLUTE = re.compile(r"^http://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
+AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?"
+TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
-HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[!$%&'()*+\-.;=_~0-9A-Za-z]*)(:[0-9]*)?")
 END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|(?<!\r)\n")  # Or a wrong line end: never wait then.
 
 
@@ -61,18 +64,16 @@ class Request:
     method: str
     target: str
     path: str
+    query: str
     minor: int  # The version is HTTP/1 and this.
     fields: dict[str, str]  # By their names in lower case
-    query: str
 
 
-def receive(connection: socket.socket, seconds: float) -> bytes:
+def receive(connection: socket.socket) -> bytes:
     """Return the bytes that come next. Raises ConnectionError if the client has left."""
-    connection.settimeout(max(seconds, 0.001))
-    data = connection.recv(PIECE)
-    if not data:
-        raise ConnectionError("the client has left")
-    return data
+    if data := connection.recv(PIECE):
+        return data
+    raise ConnectionError("the client has left")
 
 
 @dataclass
@@ -90,7 +91,8 @@ class Reader:
             in_target = b"\n" not in self.buffer[:MAX_HEAD]
             require(len(self.buffer) < MAX_HEAD, "414 URI Too Long" if in_target else too_long)
             searched = max(0, len(self.buffer) - 3)  # The ending may have come in part.
-            self.buffer += receive(self.connection, deadline - time.monotonic())
+            require(time.monotonic() < deadline, "408 Request Timeout")
+            self.buffer += receive(self.connection)
         require(match[0].startswith(b"\r\n"))
         taken, self.buffer = self.buffer[: match.start()], self.buffer[match.end() :]
         return taken.decode("latin-1")
@@ -120,20 +122,14 @@ def parse_request(head: str) -> Request:
     require(TARGET.fullmatch(f"{method} {target}"))
     fields = parse_fields(lines)
     require("host" in fields or minor == "0")
-    require(HOST_FIELD.fullmatch(fields.get("host", "")))  # Two, joined by a comma, are no host.
-    path, query = split_target(target)
-    return Request(method, target, path, int(minor), fields, query)
-
-
-def read_request(reader: Reader) -> Request:
-    """Return what the client asks for."""
-    head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")
-    return parse_request(head)
+    require(re.fullmatch(rf"({AUTHORITY})?", fields.get("host", "")))  # Two, joined: none.
+    return Request(method, target, *split_target(target), int(minor), fields)
 
 
 # --- Responses: from a Request to a Response, and to bytes ----------------------------------------
 
 TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+http_date = lru_cache(maxsize=1)(formatdate)  # All responses of one second share it.
 PAGES = {"/": "Hello World!", "/about": "A server in one file", "/blog": "Today I learned to route"}
 
 
@@ -159,8 +155,7 @@ def show_page(request: Request) -> Response:
 
 def echo_path(request: Request) -> Response:
     """`/echo/hello` -> `hello`."""
-    text = request.path.removeprefix("/echo/")
-    return Response(body=text.encode("utf-8", "surrogateescape"))
+    return Response(body=request.path.removeprefix("/echo/").encode("utf-8", "surrogateescape"))
 
 
 def show_user_agent(request: Request) -> Response:
@@ -171,8 +166,8 @@ def show_user_agent(request: Request) -> Response:
 def list_parameters(request: Request) -> Response:
     """`/search?q=a%26b&n=1` -> the lines `q: a&b` and `n: 1`."""
     pairs = parse_qsl(request.query, keep_blank_values=True, errors="surrogateescape")
-    text = "".join(f"{name}: {value}\n" for name, value in pairs)
-    return Response(body=text.encode("utf-8", "surrogateescape"))
+    lines = "".join(f"{name}: {value}\n" for name, value in pairs)
+    return Response(body=lines.encode("utf-8", "surrogateescape"))
 
 
 GET_ROUTES: dict[str, Callable] = {
@@ -196,7 +191,7 @@ def build_head(response: Response) -> bytes:
     """Return all that comes before the body, down to the empty line that ends it."""
     lines = [f"HTTP/1.1 {response.status}"]
     fields = {
-        "Date": formatdate(usegmt=True),
+        "Date": http_date(int(time.time()), usegmt=True),
         "Server": "eighteen-stages",
         "Connection": "close",
         "Content-Type": response.content_type,
@@ -208,7 +203,6 @@ def build_head(response: Response) -> bytes:
 
 def send_response(connection: socket.socket, response: Response) -> None:
     """Send the head, then the body."""
-    connection.settimeout(12 * settings.idle_timeout)  # Slow readers free room in large steps.
     connection.sendall(build_head(response) + response.body)
 
 
@@ -217,11 +211,10 @@ def send_response(connection: socket.socket, response: Response) -> None:
 
 def log(request: Request | None, response: Response) -> None:
     """Print one line for a request, in the Common Log Format that most servers share."""
-    what = f"{request.method} {request.target} HTTP/1.{request.minor}" if request else "-"
-    length = len(response.body)
-    now = time.strftime("%d/%b/%Y:%H:%M:%S %z")  # HOST: all clients are on this machine.
+    what = f'"{request.method} {request.target} HTTP/1.{request.minor}"' if request else "-"
+    now = time.strftime("[%d/%b/%Y:%H:%M:%S %z]")  # HOST: all clients are on this machine.
     with log_lock, contextlib.suppress(OSError):  # Nobody reads the log any more? Serve on.
-        print(f'{HOST} - - [{now}] "{what}" {response.status[:3]} {length}', flush=True)
+        print(f"{HOST} - - {now} {what} {response.status[:3]} {len(response.body)}", flush=True)
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -238,8 +231,11 @@ def hang_up(connection: socket.socket) -> None:
 def serve_request(connection: socket.socket) -> None:
     """Read one request and answer it."""
     request = None
+    reader = Reader(connection)
     try:
-        request = read_request(Reader(connection))
+        head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")
+        busy.add(threading.current_thread())
+        request = parse_request(head)
         response = respond(request)
     except HTTPError as error:
         response = error_page(str(error))
@@ -251,9 +247,13 @@ def serve_connection(connection: socket.socket) -> None:
     """Serve one client, whatever it does, and hang up."""
     try:
         with contextlib.suppress(OSError):  # The client has left: there is nobody to tell.
+            for option, times in ((socket.SO_RCVTIMEO, 1), (socket.SO_SNDTIMEO, 12)):
+                limit = divmod(int(times * settings.idle_timeout * 10**6), 10**6)  # s, and µs
+                connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", *limit))
             serve_request(connection)
     finally:
         hang_up(connection)
+        busy.discard(threading.current_thread())
         slots.release()
 
 
@@ -267,6 +267,14 @@ def serve_forever(listener: socket.socket) -> None:
         except (OSError, RuntimeError):  # No descriptor or no thread is left: others will end soon.
             slots.release()
             time.sleep(0.1)
+
+
+def finish_requests() -> None:
+    """Wait until the requests in hand are answered, but not for long."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C once more ends at once.
+    deadline = time.monotonic() + 1.8  # Seconds
+    for thread in list(busy):
+        thread.join(max(0, deadline - time.monotonic()))
 
 
 def read_settings(arguments: list[str]) -> None:
@@ -292,6 +300,8 @@ def open_listener() -> socket.socket:
 
 if __name__ == "__main__":
     read_settings(sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C
     with contextlib.suppress(KeyboardInterrupt), open_listener() as listener:
         print(f"Listening on http://{HOST}:{listener.getsockname()[1]}", file=sys.stderr)
         serve_forever(listener)
+    finish_requests()

@@ -10,7 +10,9 @@ import argparse
 import contextlib
 import os
 import re
+import signal
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -19,6 +21,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote
@@ -29,21 +32,21 @@ HOST = "127.0.0.1"  # The loopback address: only programs on this machine can co
 PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
 MAX_HEAD = 64 * 1024  # Bytes. Browsers send 1 to 8 KB; Node's limit is 16 KB, nginx's 32 KB.
-MAX_CONNECTIONS = 300  # Three descriptors each at most: a process may often have only 1024.
+MAX_CONNECTIONS = 1500  # Each costs a thread, some 30 KB, and three descriptors at most.
 MAX_BODY = 100 * 1024 * 1024  # Bytes. nginx allows 1 MB unless told otherwise.
-
 settings = argparse.Namespace()  # Filled in by `read_settings`
 slots = threading.Semaphore(MAX_CONNECTIONS)
 log_lock = threading.Lock()  # One line at a time
+busy: set[threading.Thread] = set()  # Those that have a request in hand
 
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
 REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^https?://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
-TARGET = re.compile(r"(?i)\S+ (/[^#]*|https?://[^/?#@:][^/?#@]*([/?][^#]*)?)|OPTIONS \*")
+ABSOLUTE = re.compile(r"^http://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
+AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?"
+TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
-HOST_FIELD = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[!$%&'()*+\-.;=_~0-9A-Za-z]*)(:[0-9]*)?")
 END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|(?<!\r)\n")  # Or a wrong line end: never wait then.
 
 
@@ -65,19 +68,17 @@ class Request:
     method: str
     target: str
     path: str
+    query: str
     minor: int  # The version is HTTP/1 and this.
     fields: dict[str, str]  # By their names in lower case
-    query: str
     body: Iterable[bytes] = ()
 
 
-def receive(connection: socket.socket, seconds: float) -> bytes:
+def receive(connection: socket.socket) -> bytes:
     """Return the bytes that come next. Raises ConnectionError if the client has left."""
-    connection.settimeout(max(seconds, 0.001))
-    data = connection.recv(PIECE)
-    if not data:
-        raise ConnectionError("the client has left")
-    return data
+    if data := connection.recv(PIECE):
+        return data
+    raise ConnectionError("the client has left")
 
 
 @dataclass
@@ -95,7 +96,8 @@ class Reader:
             in_target = b"\n" not in self.buffer[:MAX_HEAD]
             require(len(self.buffer) < MAX_HEAD, "414 URI Too Long" if in_target else too_long)
             searched = max(0, len(self.buffer) - 3)  # The ending may have come in part.
-            self.buffer += receive(self.connection, deadline - time.monotonic())
+            require(time.monotonic() < deadline, "408 Request Timeout")
+            self.buffer += receive(self.connection)
         require(match[0].startswith(b"\r\n"))
         taken, self.buffer = self.buffer[: match.start()], self.buffer[match.end() :]
         return taken.decode("latin-1")
@@ -103,8 +105,7 @@ class Reader:
     def read_pieces(self, length: int) -> Iterator[bytes]:
         """Yield the next `length` bytes in pieces, each as soon as it is there."""
         while length > 0:
-            if not self.buffer:
-                self.buffer = receive(self.connection, settings.idle_timeout)
+            self.buffer = self.buffer or receive(self.connection)
             piece, self.buffer = self.buffer[:length], self.buffer[length:]
             length -= len(piece)
             yield piece
@@ -134,15 +135,13 @@ def parse_request(head: str) -> Request:
     require(TARGET.fullmatch(f"{method} {target}"))
     fields = parse_fields(lines)
     require("host" in fields or minor == "0")
-    require(HOST_FIELD.fullmatch(fields.get("host", "")))  # Two, joined by a comma, are no host.
-    path, query = split_target(target)
-    return Request(method, target, path, int(minor), fields, query)
+    require(re.fullmatch(rf"({AUTHORITY})?", fields.get("host", "")))  # Two, joined: none.
+    return Request(method, target, *split_target(target), int(minor), fields)
 
 
 def body_length(request: Request) -> int:
     """Return the bytes in the body (RFC 9112 section 6.3). Raises HTTPError."""
-    if "transfer-encoding" in request.fields:
-        raise HTTPError("501 Not Implemented")
+    require("transfer-encoding" not in request.fields, "501 Not Implemented")
     digits = request.fields.get("content-length", "0")
     require(re.fullmatch("[0-9]+", digits))  # Two of them, joined by a comma, are no number either.
     length = int(digits.lstrip("0")[:15] or "0")  # Fifteen digits are enough to be too large.
@@ -152,15 +151,9 @@ def body_length(request: Request) -> int:
 
 def read_body(reader: Reader, request: Request, length: int) -> Iterator[bytes]:
     """Yield the body; ask for it first if the client waits for that (RFC 9110 section 10.1.1)."""
-    if request.minor > 0 and request.fields.pop("expect", "").lower() == "100-continue":
+    if "100-continue" in request.fields.pop("expect", "").lower() and request.minor > 0:
         reader.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
     yield from reader.read_pieces(length)
-
-
-def read_request(reader: Reader) -> Request:
-    """Return what the client asks for; its body is still to be read."""
-    head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")
-    return parse_request(head)
 
 
 # --- Responses: from a Request to a Response, and to bytes ----------------------------------------
@@ -170,6 +163,7 @@ BINARY = "application/octet-stream"
 CONTENT_TYPES = {".html": HTML, ".txt": TEXT, ".jpg": "image/jpeg", ".pdf": "application/pdf"}
 CONTENT_TYPES |= {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 CONTENT_TYPES |= {".json": "application/json", ".svg": "image/svg+xml", ".png": "image/png"}
+http_date = lru_cache(maxsize=1)(formatdate)  # All responses of one second share it.
 PAGES = {"/": "Hello World!", "/about": "A server in one file", "/blog": "Today I learned to route"}
 
 
@@ -181,7 +175,6 @@ class Response:
     body: bytes | Iterator[bytes] = b""
     content_type: str = TEXT
     fields: dict[str, str] = field(default_factory=dict)  # Those that not every response has
-
     length: int | None = None  # Bytes in the body
 
     def __post_init__(self) -> None:
@@ -203,8 +196,7 @@ def show_page(request: Request) -> Response:
 
 def echo_path(request: Request) -> Response:
     """`/echo/hello` -> `hello`."""
-    text = request.path.removeprefix("/echo/")
-    return Response(body=text.encode("utf-8", "surrogateescape"))
+    return Response(body=request.path.removeprefix("/echo/").encode("utf-8", "surrogateescape"))
 
 
 def show_user_agent(request: Request) -> Response:
@@ -215,8 +207,8 @@ def show_user_agent(request: Request) -> Response:
 def list_parameters(request: Request) -> Response:
     """`/search?q=a%26b&n=1` -> the lines `q: a&b` and `n: 1`."""
     pairs = parse_qsl(request.query, keep_blank_values=True, errors="surrogateescape")
-    text = "".join(f"{name}: {value}\n" for name, value in pairs)
-    return Response(body=text.encode("utf-8", "surrogateescape"))
+    lines = "".join(f"{name}: {value}\n" for name, value in pairs)
+    return Response(body=lines.encode("utf-8", "surrogateescape"))
 
 
 def read_file(file: BinaryIO, length: int) -> Iterator[bytes]:
@@ -245,8 +237,7 @@ def show_file(request: Request) -> Response:
     path = find_file(request)
     if not path or not path.is_file() or not os.access(path, os.R_OK):
         return error_page("404 Not Found")
-    file = path.open("rb")
-    size = os.fstat(file.fileno()).st_size
+    file, size = path.open("rb"), path.stat().st_size
     content_type = CONTENT_TYPES.get(path.suffix.lower(), BINARY)
     return Response(body=read_file(file, size), content_type=content_type, length=size)
 
@@ -260,16 +251,13 @@ def echo_body(request: Request) -> Response:
 
 def store_file(request: Request) -> Response:
     """Store the body under the name in the path: the whole of it, or nothing."""
-    path = find_file(request)
-    if not path or not path.parent.is_dir():
-        return error_page("404 Not Found")
-    upload = settings.directory / f".{os.urandom(16).hex()}.upload"
-    try:
+    path = require(find_file(request), "404 Not Found")
+    require(path.parent.is_dir() and os.access(path.parent, os.W_OK), "404 Not Found")
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        upload = Path(folder, "upload")
         with upload.open("xb") as file:
             file.writelines(request.body)
         upload.replace(path)  # In one step: a reader gets the old file or the new one, never half.
-    finally:
-        upload.unlink(missing_ok=True)
     return Response("201 Created")
 
 
@@ -291,10 +279,8 @@ def respond(request: Request) -> Response:
     handlers = {name: table.get(path) or table.get(prefix) for name, table in ROUTES.items()}
     if handlers.get(request.method):
         return handlers[request.method](request)
-    if request.method not in KNOWN_METHODS:
-        return error_page("501 Not Implemented")
-    allowed = ", ".join([name for name in handlers if path == "*" or handlers[name]])
-    if allowed:
+    require(request.method in KNOWN_METHODS, "501 Not Implemented")
+    if allowed := ", ".join(name for name in handlers if path == "*" or handlers[name]):
         status = "200 OK" if request.method == "OPTIONS" else "405 Method Not Allowed"
         return Response(status, fields={"Allow": f"OPTIONS, {allowed}"})
     return error_page("404 Not Found")
@@ -304,7 +290,7 @@ def build_head(response: Response) -> bytes:
     """Return all that comes before the body, down to the empty line that ends it."""
     lines = [f"HTTP/1.1 {response.status}"]
     fields = {
-        "Date": formatdate(usegmt=True),
+        "Date": http_date(int(time.time()), usegmt=True),
         "Server": "eighteen-stages",
         "Connection": "close",
         "Content-Type": response.content_type,
@@ -318,7 +304,6 @@ def build_head(response: Response) -> bytes:
 
 def send_response(connection: socket.socket, response: Response) -> None:
     """Send the head, then the body."""
-    connection.settimeout(12 * settings.idle_timeout)  # Slow readers free room in large steps.
     connection.sendall(build_head(response) + next(response.body, b""))  # Both in one go
     for piece in response.body:
         connection.sendall(piece)
@@ -329,11 +314,10 @@ def send_response(connection: socket.socket, response: Response) -> None:
 
 def log(request: Request | None, response: Response) -> None:
     """Print one line for a request, in the Common Log Format that most servers share."""
-    what = f"{request.method} {request.target} HTTP/1.{request.minor}" if request else "-"
-    length = response.length
-    now = time.strftime("%d/%b/%Y:%H:%M:%S %z")  # HOST: all clients are on this machine.
+    what = f'"{request.method} {request.target} HTTP/1.{request.minor}"' if request else "-"
+    now = time.strftime("[%d/%b/%Y:%H:%M:%S %z]")  # HOST: all clients are on this machine.
     with log_lock, contextlib.suppress(OSError):  # Nobody reads the log any more? Serve on.
-        print(f'{HOST} - - [{now}] "{what}" {response.status[:3]} {length}', flush=True)
+        print(f"{HOST} - - {now} {what} {response.status[:3]} {response.length or '-'}", flush=True)
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -349,20 +333,22 @@ def hang_up(connection: socket.socket) -> None:
 
 def serve_request(connection: socket.socket) -> None:
     """Read one request and answer it."""
+    head, request = "", None
     reader = Reader(connection)
-    request = None
     try:
-        request = read_request(reader)
+        head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")
+        busy.add(threading.current_thread())
+        request = parse_request(head)
         request.body = read_body(reader, request, body_length(request))
         response = respond(request)
     except HTTPError as error:
         response = error_page(str(error))
-    except (ConnectionError, TimeoutError):
+    except (ConnectionError, BlockingIOError, TimeoutError):  # It has left, or says nothing.
         raise
     except Exception:  # A mistake of ours: the client gets an answer all the same.
         traceback.print_exc()
         response = error_page("500 Internal Server Error")
-    if request and request.method == "HEAD":
+    if head.startswith("HEAD "):
         response.body = iter(())  # All else stays as it would be for GET.
     if not settings.quiet:
         log(request, response)
@@ -373,9 +359,13 @@ def serve_connection(connection: socket.socket) -> None:
     """Serve one client, whatever it does, and hang up."""
     try:
         with contextlib.suppress(OSError):  # The client has left: there is nobody to tell.
+            for option, times in ((socket.SO_RCVTIMEO, 1), (socket.SO_SNDTIMEO, 12)):
+                limit = divmod(int(times * settings.idle_timeout * 10**6), 10**6)  # s, and µs
+                connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", *limit))
             serve_request(connection)
     finally:
         hang_up(connection)
+        busy.discard(threading.current_thread())
         slots.release()
 
 
@@ -389,6 +379,14 @@ def serve_forever(listener: socket.socket) -> None:
         except (OSError, RuntimeError):  # No descriptor or no thread is left: others will end soon.
             slots.release()
             time.sleep(0.1)
+
+
+def finish_requests() -> None:
+    """Wait until the requests in hand are answered, but not for long."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C once more ends at once.
+    deadline = time.monotonic() + 1.8  # Seconds
+    for thread in list(busy):
+        thread.join(max(0, deadline - time.monotonic()))
 
 
 def read_settings(arguments: list[str]) -> None:
@@ -418,6 +416,8 @@ def open_listener() -> socket.socket:
 
 if __name__ == "__main__":
     read_settings(sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # As Ctrl-C
     with contextlib.suppress(KeyboardInterrupt), open_listener() as listener:
         print(f"Listening on http://{HOST}:{listener.getsockname()[1]}", file=sys.stderr)
         serve_forever(listener)
+    finish_requests()

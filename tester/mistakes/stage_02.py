@@ -20,7 +20,7 @@ MISTAKES = (
         rule="test_hangs_up_cleanly_after_the_request",
         title="The connection is closed while most of the request is still unread",
         changes=(
-            ("data = connection.recv(PIECE)", "data = connection.recv(10)"),
+            ("data := connection.recv(PIECE)", "data := connection.recv(10)"),
             ("        hang_up(connection)", "        connection.close()"),
         ),
         words="reset",

@@ -8,10 +8,10 @@ MISTAKES = (
         rule="test_waits_for_the_request",
         title="The answer is sent before the request has been read",
         changes=(
-            ("response = respond(read_request(connection))", 'response = respond("")'),
+            ("response = respond(read_head(connection))", 'response = respond("")'),
             (
                 "send_response(connection, response)\n",
-                "send_response(connection, response)\n    read_request(connection)\n",
+                "send_response(connection, response)\n    read_head(connection)\n",
             ),
         ),
         words="answered before it was asked",
@@ -118,7 +118,7 @@ MISTAKES = (
         rule="test_connection_ends_after_the_answer",
         title="The server answers and closes before it has read all of the request",
         changes=(
-            ("data = connection.recv(PIECE)", "data = connection.recv(1)"),
+            ("data := connection.recv(PIECE)", "data := connection.recv(1)"),
             ("        hang_up(connection)", "        connection.close()"),
         ),
         words="reset",

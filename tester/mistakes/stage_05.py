@@ -30,8 +30,8 @@ MISTAKES = (
         title="A line end is added to what is echoed",
         changes=(
             (
-                'text = request.path.removeprefix("/echo/")',
-                r'text = request.path.removeprefix("/echo/") + "\n"',
+                'request.path.removeprefix("/echo/").encode(',
+                '(request.path.removeprefix("/echo/") + "\\n").encode(',
             ),
         ),
         words="the body has",
@@ -100,7 +100,7 @@ MISTAKES = (
         stage=5,
         rule="test_slashes_belong_to_the_value",
         title="A whole address is cut off wherever it stands in the path",
-        changes=(('r"^https?:', 'r"https?:'),),
+        changes=(('r"^http:', 'r"http:'),),
         words="the body has",
     ),
     Mistake(

@@ -321,14 +321,14 @@ MISTAKES = (
         stage=8,
         rule="test_host_that_is_no_host",
         title="Only the beginning of Host is checked",
-        changes=(("HOST_FIELD.fullmatch", "HOST_FIELD.match"),),
+        changes=(('re.fullmatch(rf"({AUTHORITY})?"', 're.match(rf"{AUTHORITY}|$"'),),
         words="not 400",
     ),
     Mistake(
         stage=8,
         rule="test_host_that_is_no_host",
         title="A Host with a port is refused",
-        changes=(('(:[0-9]*)?")', '")'),),
+        changes=(('{2})+)(:[0-9]*)?"', '{2})+)"'),),
         words="not 200",
     ),
     Mistake(
@@ -349,7 +349,16 @@ MISTAKES = (
         stage=8,
         rule="test_survives_a_client_that_leaves_without_a_word",
         title="An empty recv is not taken for the end: the loop goes on for ever",
-        changes=(('    if not data:\n        raise ConnectionError("the client has left")\n', ""),),
+        changes=(
+            (
+                (
+                    "    if data := connection.recv(PIECE):\n"
+                    "        return data\n"
+                    '    raise ConnectionError("the client has left")\n'
+                ),
+                "    return connection.recv(PIECE)\n",
+            ),
+        ),
         words="silent",
         row=64,
     ),

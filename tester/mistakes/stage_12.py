@@ -8,14 +8,14 @@ MISTAKES = (
         rule="test_survives_clients_that_leave_in_mid_answer",
         title="The place of a client that breaks off is never given to another",
         changes=(
-            ("MAX_CONNECTIONS = 300", "MAX_CONNECTIONS = 9"),
+            ("MAX_CONNECTIONS = 1500", "MAX_CONNECTIONS = 9"),
             (
                 "            serve_request(connection)\n",
                 "            serve_request(connection)\n            slots.release()\n",
             ),
             (
-                "        hang_up(connection)\n        slots.release()\n",
-                "        hang_up(connection)\n",
+                "        busy.discard(threading.current_thread())\n        slots.release()\n",
+                "        busy.discard(threading.current_thread())\n",
             ),
         ),
         words="silent",
@@ -55,7 +55,10 @@ MISTAKES = (
         changes=(
             (
                 'connection.sendall(build_head(response) + next(response.body, b""))',
-                'connection.send(build_head(response) + next(response.body, b""))',
+                (
+                    "connection.settimeout(9)\n"
+                    '    connection.send(build_head(response) + next(response.body, b""))'
+                ),
             ),
             ("PIECE = 64 * 1024", "PIECE = 64 * 1024 * 1024"),
         ),

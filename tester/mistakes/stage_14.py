@@ -70,7 +70,12 @@ MISTAKES = (
         stage=14,
         rule="test_body_in_several_packets",
         title="Only what came together with the head is taken for the body",
-        changes=(("self.buffer = receive(self.connection, settings.idle_timeout)", "return"),),
+        changes=(
+            (
+                "self.buffer = self.buffer or receive(self.connection)",
+                "if not self.buffer:\n                return",
+            ),
+        ),
         words="the body has",
         row=60,
     ),
@@ -81,12 +86,13 @@ MISTAKES = (
         changes=(
             ("while length > 0:", "while length:"),
             (
-                "                self.buffer = receive(self.connection, settings.idle_timeout)\n",
+                "self.buffer = self.buffer or receive(self.connection)",
                 (
-                    "                try:\n"
-                    "                    self.buffer = receive(self.connection, 0.3)\n"
-                    "                except TimeoutError:\n"
-                    "                    return\n"
+                    "self.connection.settimeout(0.3)\n"
+                    "            try:\n"
+                    "                self.buffer = self.buffer or receive(self.connection)\n"
+                    "            except TimeoutError:\n"
+                    "                return"
                 ),
             ),
             ("self.buffer[length:]\n            length -= len(piece)", "self.buffer[length:]"),
@@ -114,11 +120,10 @@ MISTAKES = (
         title="The name of an upload is not decoded",
         changes=(
             (
-                "    path = find_file(request)\n    if not path or not path.parent",
+                'path = require(find_file(request), "404 Not Found")',
                 (
-                    "    request.path = request.target\n"
-                    "    path = find_file(request)\n"
-                    "    if not path or not path.parent"
+                    "request.path = request.target\n"
+                    '    path = require(find_file(request), "404 Not Found")'
                 ),
             ),
         ),
@@ -173,7 +178,7 @@ MISTAKES = (
         stage=14,
         rule="test_replaces_a_file",
         title="A file that is there already is not replaced",
-        changes=(("not path.parent.is_dir()", "path.exists()"),),
+        changes=(("path.parent.is_dir() and", "not path.exists() and"),),
         words="not 200 or 201 or 204",
     ),
     Mistake(
@@ -182,11 +187,8 @@ MISTAKES = (
         title="An upload is stored wherever its name leads",
         changes=(
             (
-                "    path = find_file(request)\n    if not path or not path.parent",
-                (
-                    '    path = settings.directory / request.path.removeprefix("/files/")\n'
-                    "    if not path or not path.parent"
-                ),
+                'path = require(find_file(request), "404 Not Found")',
+                'path = settings.directory / request.path.removeprefix("/files/")',
             ),
         ),
         words="outside the folder",
@@ -271,7 +273,9 @@ MISTAKES = (
         stage=14,
         rule="test_chunks_are_understood_or_refused",
         title="A body without Content-Length is taken for none, chunks or not",
-        changes=(('if "transfer-encoding" in request.fields', "if False"),),
+        changes=(
+            ('    require("transfer-encoding" not in request.fields, "501 Not Implemented")\n', ""),
+        ),
         words="the body has",
     ),
     Mistake(
@@ -280,13 +284,12 @@ MISTAKES = (
         title="The end of the connection is taken for the end of the body",
         changes=(
             (
-                "self.buffer = receive(self.connection, settings.idle_timeout)",
+                "self.buffer = self.buffer or receive(self.connection)",
                 (
                     "try:\n"
-                    "                    self.buffer = receive(self.connection, "
-                    "settings.idle_timeout)\n"
-                    "                except ConnectionError:\n"
-                    "                    return"
+                    "                self.buffer = self.buffer or receive(self.connection)\n"
+                    "            except ConnectionError:\n"
+                    "                return"
                 ),
             ),
         ),
@@ -337,7 +340,16 @@ MISTAKES = (
         stage=14,
         rule="test_echo_has_no_get",
         title="A path that has only POST is not found for GET",
-        changes=(("    if allowed:", '    if handlers["GET"]:'),),
+        changes=(
+            (
+                "    require(request.method in KNOWN",
+                (
+                    '    if path != "*" and not handlers["GET"]:\n'
+                    '        return error_page("404 Not Found")\n'
+                    "    require(request.method in KNOWN"
+                ),
+            ),
+        ),
         words="not 405",
     ),
     Mistake(
@@ -369,15 +381,7 @@ MISTAKES = (
         stage=14,
         rule="test_unknown_method",
         title="A method that nobody knows gets 405",
-        changes=(
-            (
-                (
-                    "    if request.method not in KNOWN_METHODS:\n"
-                    '        return error_page("501 Not Implemented")\n'
-                ),
-                "",
-            ),
-        ),
+        changes=(('    require(request.method in KNOWN_METHODS, "501 Not Implemented")\n', ""),),
         words="not 501",
     ),
     Mistake(
@@ -437,7 +441,15 @@ MISTAKES = (
         stage=14,
         rule="test_post_into_a_missing_folder",
         title="Nobody asks whether the folder of an upload is there",
-        changes=((" or not path.parent.is_dir()", ""),),
+        changes=(
+            (
+                (
+                    '    require(path.parent.is_dir() and os.access(path.parent, os.W_OK), "404'
+                    ' Not Found")\n'
+                ),
+                "",
+            ),
+        ),
         words="not a 4xx",
     ),
     Mistake(
@@ -458,7 +470,13 @@ MISTAKES = (
         stage=14,
         rule="test_broken_upload_leaves_nothing_behind",
         title="The temporary file of a broken upload stays",
-        changes=(("        upload.unlink(missing_ok=True)", "        pass"),),
+        changes=(
+            (
+                'with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:',
+                "with contextlib.nullcontext(path.parent) as folder:",
+            ),
+            ('Path(folder, "upload")', 'Path(folder, f".{os.urandom(8).hex()}")'),
+        ),
         words="in the folder by uploads",
     ),
     Mistake(
@@ -485,7 +503,7 @@ MISTAKES = (
         stage=14,
         rule="test_no_continue_for_old_clients",
         title="100 Continue is sent to an HTTP/1.0 client, too",
-        changes=(("request.minor > 0 and request.fields.pop", "request.fields.pop"),),
+        changes=((".lower() and request.minor > 0:", ".lower():"),),
         words="100 Continue, not 201",
     ),
     Mistake(
@@ -501,7 +519,10 @@ MISTAKES = (
         rule="test_readers_never_see_half_a_file",
         title="The old file is deleted before the new one has come",
         changes=(
-            ("    upload = settings", "    path.unlink(missing_ok=True)\n    upload = settings"),
+            (
+                'upload = Path(folder, "upload")',
+                'path.unlink(missing_ok=True)\n        upload = Path(folder, "upload")',
+            ),
         ),
         words="not 200",
     ),
@@ -521,17 +542,12 @@ MISTAKES = (
         title="One timeout holds for the whole body, however large",
         changes=(
             (
-                (
-                    "        while length > 0:\n"
-                    "            if not self.buffer:\n"
-                    "                self.buffer = receive(self.connection, settings.idle_timeout)"
-                ),
+                "        while length > 0:\n",
                 (
                     "        deadline = time.monotonic() + settings.idle_timeout\n"
                     "        while length > 0:\n"
-                    "            if not self.buffer:\n"
-                    "                left = deadline - time.monotonic()\n"
-                    "                self.buffer = receive(self.connection, left)"
+                    "            if time.monotonic() > deadline:\n"
+                    "                raise TimeoutError\n"
                 ),
             ),
         ),
@@ -545,7 +561,7 @@ MISTAKES = (
             (
                 "            file.writelines(request.body)\n",
                 (
-                    "            with contextlib.suppress(TimeoutError):\n"
+                    "            with contextlib.suppress(BlockingIOError):\n"
                     "                file.writelines(request.body)\n"
                 ),
             ),

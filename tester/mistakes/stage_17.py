@@ -42,7 +42,11 @@ MISTAKES = (
         title="A connection ends after fifty requests",
         changes=(
             (
-                "            while serve_request(reader):\n                pass\n",
+                (
+                    "            while serve_request(reader):\n"
+                    "                busy.discard(threading.current_thread())  # The next one is"
+                    " not yet in hand.\n"
+                ),
                 (
                     "            for _ in range(50):\n"
                     "                if not serve_request(reader):\n"
@@ -105,7 +109,9 @@ MISTAKES = (
         stage=17,
         rule="test_body_of_a_refused_request_is_no_request",
         title="The body of a refused request is not read, and taken for the next request",
-        changes=(("for _ in request.body:\n            pass  # What", "pass  # What"),),
+        changes=(
+            ("    for _ in request.body if response.keep else ():\n        pass", "    pass"),
+        ),
         words="the body of POST",
         row=63,
     ),

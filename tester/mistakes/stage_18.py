@@ -168,7 +168,7 @@ MISTAKES = (
         stage=18,
         rule="test_size_is_hexadecimal",
         title="Only small letters are understood in the size of a chunk",
-        changes=(("([0-9A-Fa-f]+)(;", "([0-9a-f]+)(;"),),
+        changes=(('rf"([0-9A-Fa-f]+)', 'rf"([0-9a-f]+)'),),
         words="not 200",
     ),
     Mistake(
@@ -268,7 +268,7 @@ MISTAKES = (
         stage=18,
         rule="test_refuses_chunk_lines_without_crlf",
         title="A chunk line is read on and on until CR LF comes",
-        changes=((r'rb"\r\n|\r[^\n]|(?<!\r)\n")' + "\nQUOTED", r'rb"\r\n")' + "\nQUOTED"),),
+        changes=(('rb"\\r\\n|\\r[^\\n]|(?<!\\r)\\n")\nWORD', 'rb"\\r\\n")\nWORD'),),
         words="closed the connection",
     ),
     Mistake(
@@ -363,14 +363,14 @@ MISTAKES = (
         stage=18,
         rule="test_huge_chunk_is_too_large",
         title="The chunks of a body may be as many and as large as they like",
-        changes=(("total += size + len(line)", "total += 0"),),
+        changes=(("(total := total + size + len(line))", "(total := 0)"),),
         words="a chunk size of 10 GB",
     ),
     Mistake(
         stage=18,
         rule="test_many_chunks_are_too_large",
         title="The limit for a body holds for each chunk alone",
-        changes=(("total += size + len(line)", "total = size + len(line)"),),
+        changes=(("(total := total + size + len(line))", "(total := size + len(line))"),),
         words="chunks that add up to 114 MB",
     ),
     Mistake(
@@ -419,7 +419,9 @@ MISTAKES = (
         stage=18,
         rule="test_refused_chunks_are_no_request",
         title="The chunks of a refused request are not read, and taken for the next request",
-        changes=(("for _ in request.body:\n            pass  # What", "pass  # What"),),
+        changes=(
+            ("    for _ in request.body if response.keep else ():\n        pass", "    pass"),
+        ),
         words="was read as the next request",
     ),
 )

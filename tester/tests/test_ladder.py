@@ -38,8 +38,10 @@ every_step = pytest.mark.parametrize("stage", STAGES[1:], ids=lambda stage: stag
 MOVES = {
     (2, "connection.close()"): "hanging up becomes a function of its own",
     (4, 'return Response(body=b"Hello World!")'): "it is now one answer of two",
-    (4, "response = respond(read_request(connection))"): "it may fail now, and moves into a try",
     (10, "connection, _ = listener.accept()"): "it may fail now, and moves into a try",
+    (10, 'head = reader.read_until(END_OF_HEAD, "431 Request Header Fields Too Large")'): (
+        "from here on, a request is in hand, and that is noted in the same place"
+    ),
     (12, "log(request, response)"): "`--quiet` leaves it out",
     (17, "reader = Reader(connection)"): "one for the whole connection: that is the lesson",
 }
