@@ -51,20 +51,24 @@ class Crowd:
     """Seconds until the server hangs up on the idle ones: longer than all of it takes."""
 
 
-def connect(address: Address) -> socket.socket:
+def connect(server: Server) -> socket.socket:
     """Return a new connection. Raises BrokenPromise if the server takes no more."""
     try:
-        return socket.create_connection((address.host, address.port), FULL_TIMEOUT)
+        where = (server.address.host, server.address.port)
+        return socket.create_connection(where, FULL_TIMEOUT)
     except OSError as error:
-        raise BrokenPromise(f"the server does not take so many connections: {error}") from None
+        held = take_figures(server).connections
+        raise BrokenPromise(
+            f"with {held:,} connections, the server takes no more: {error}"
+        ) from None
 
 
 class Drippers:
     """Clients that send a head that never ends, a byte now and then; who is cut off comes again."""
 
-    def __init__(self, address: Address, count: int) -> None:
+    def __init__(self, server: Server, count: int) -> None:
         """Connect all of them; they begin to drip at once, in a thread."""
-        self.address = address
+        self._server = server
         self._sockets = [self._connect() for _ in range(count)]
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._drip, daemon=True)
@@ -72,7 +76,7 @@ class Drippers:
 
     def _connect(self) -> socket.socket:
         """Return a new connection that has sent the beginning of a head."""
-        one = connect(self.address)
+        one = connect(self._server)
         one.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
         return one
 
@@ -172,8 +176,8 @@ def check_crowd(sizes: Crowd | None = None, path: Path | None = None) -> list[st
         crew(PROCESSES) as pool,
     ):
         before = calm_figures(server)
-        idle = [connect(server.address) for _ in range(sizes.idle)]
-        drippers = Drippers(server.address, sizes.dripping)
+        idle = [connect(server) for _ in range(sizes.idle)]
+        drippers = Drippers(server, sizes.dripping)
         full = wait_until_full(server, count)
         threads = max(1, sizes.busy // PROCESSES)
         tally = send_clients(pool, PROCESSES, threads, ask_busily, server.address, sizes.seconds)
