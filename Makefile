@@ -11,7 +11,8 @@ override ATTEMPT := $(value ATTEMPT)
 export ATTEMPT
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup grade watch notebooks test bench soak mistakes mutants fuzz lint picture clean
+.PHONY: help setup grade watch notebooks test bench soak soak-server mistakes mutants fuzz lint
+.PHONY: picture clean
 .PHONY: $(NUMBERS:%=stage-%) $(NUMBERS:%=serve-%) $(NUMBERS:%=diff-%) $(NUMBERS:%=show-%)
 
 help:
@@ -82,6 +83,10 @@ bench: .venv/ready
 ## soak                 grade our servers, and some mistakes, 300 times each: no verdict may vary
 soak: .venv/ready
 	@$(RUN) -m tester.soak
+
+## soak-server          put stage 18's server under load and attack: ten minutes
+soak-server: .venv/ready
+	@$(RUN) -m tester.soak_server
 
 ## mistakes             learn how each known mistake looks, and measure how many are recognised
 mistakes: .venv/ready

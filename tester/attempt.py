@@ -262,6 +262,11 @@ class Server:
         return self.address is not None and self.address.port != self.requested_port
 
     @property
+    def pid(self) -> int | None:
+        """The number of the process that was started, or None where there is none."""
+        return self._process.pid if self._process else None
+
+    @property
     def exit_code(self) -> int | None:
         """The exit code, or None while the attempt or a process that it started runs."""
         process = self._process

@@ -1,0 +1,1 @@
+"""Stage 18's server under load and attack: `make soak-server`. What it promises, it must hold."""
