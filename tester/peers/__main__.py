@@ -44,7 +44,7 @@ def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--write",
         action="store_true",
-        help=f"write them into {PAGE.relative_to(ROOT)} and {PICTURE.relative_to(ROOT)}",
+        help="write them into stages/CONFORMANCE.md and .github/peers.svg",
     )
     try:
         options, unknown = parser.parse_known_args(arguments)

@@ -8,7 +8,7 @@ import re
 import shutil
 import statistics
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -126,9 +126,22 @@ def run_wrk(wrk: str, seconds: int, load: Load, address: Address) -> Reading:
     return parse_wrk(done.stdout)
 
 
-def start(program: Program, python: str) -> Server:
-    """Return the program's server, to be used in a `with` that starts it."""
-    return Server(program.attempt(python), with_directory=True)
+@contextlib.contextmanager
+def running(program: Program, python: str) -> Iterator[Server]:
+    """Run the program by the Python at the path `python`; its files are in the server's `public`.
+
+    Raises PeersError if it does not start.
+    """
+    server = Server(program.attempt(python), with_directory=True)
+    try:
+        with server:
+            (server.public / FILE_NAME).write_bytes(FILE)
+            yield server
+    except StartError as error:
+        raise PeersError(f"{program.name} does not start: {error}") from None
+    except KeyboardInterrupt:
+        server.stop()  # Again: it may have been what was interrupted.
+        raise
 
 
 def check(program: Program, python: str) -> None:
@@ -144,16 +157,13 @@ def check(program: Program, python: str) -> None:
         ("GET", f"/files/{FILE_NAME}", b"Host: localhost\r\n\r\n", FILE.__eq__),
     )
     try:
-        with start(program, python) as server, Connection(server.address) as connection:
-            (server.public / FILE_NAME).write_bytes(FILE)
+        with running(program, python) as server, Connection(server.address) as connection:
             for method, path, rest, is_right in exchanges:
                 connection.send(f"{method} {path} HTTP/1.1\r\n".encode() + rest)
                 response = connection.read_response()
                 if response.status != 200 or not is_right(response.body):
                     got = f"{response.status} and {len(response.body)} bytes that are not the right"
                     raise PeersError(f"{program.name} answers {method} {path} with {got} ones")
-    except StartError as error:
-        raise PeersError(f"{program.name} does not start: {error}") from None
     except (WireError, BadResponse) as error:
         raise PeersError(f"{program.name} fails its check: {error}") from None
 
@@ -165,13 +175,9 @@ def measure_round(
 
     Raises PeersError if it does not start.
     """
-    try:
-        with start(program, python) as server:
-            (server.public / FILE_NAME).write_bytes(FILE)
-            readings = {load.name: run(load, server.address) for load in loads}
-            return readings, resident_memory() / MEGABYTE
-    except StartError as error:
-        raise PeersError(f"{program.name} does not start: {error}") from None
+    with running(program, python) as server:
+        readings = {load.name: run(load, server.address) for load in loads}
+        return readings, resident_memory() / MEGABYTE
 
 
 def resident_memory() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,19 +86,37 @@ def make_environment(packages: list[str]) -> Iterator[Environment]:
     Raises PeersError where Python or pip can't do so.
     """
     with tempfile.TemporaryDirectory(prefix="http-peers-") as folder:
-        python = os.path.join(folder, "bin", "python")
-        _run("python -m venv", [sys.executable, "-m", "venv", folder])
-        pip = ["-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        _run("pip install", [python, *pip, *packages])
-        versions = _run("Python", [python, "-c", ASK_VERSIONS, *packages])
+        python = os.path.join(folder, "venv", "bin", "python")
+        _run("python -m venv", [sys.executable, "-m", "venv", os.path.join(folder, "venv")], folder)
+        pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        _run("pip install", [*pip, *packages], folder)
+        versions = _run("Python", [python, "-c", ASK_VERSIONS, *packages], folder)
         yield Environment(python, json.loads(versions))
 
 
-def _run(name: str, command: list[str]) -> str:
-    """Run `command`, return what it printed. Raises PeersError with the last line of its errors."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["it did not say why"]
+def _run(name: str, command: list[str], scratch: str) -> str:
+    """Run `command`, return what it printed. Raises PeersError with the last line of its errors.
+
+    It has `scratch` for what it stores meanwhile; whatever it starts ends when we are interrupted.
+    """
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"TMPDIR": scratch},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()  # Ends when none of them has our pipe any more.
+        raise
+    if process.returncode:
+        lines = (errors or output).strip().splitlines() or ["it did not say why"]
         last = next((line for line in reversed(lines) if "ERROR" in line), lines[-1])
         raise PeersError(f"{name} failed, so the peers can't be installed: {last}")
-    return done.stdout
+    return output
