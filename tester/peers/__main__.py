@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from tester.peers.programs import PROGRAMS, PeersError, make_environment
 PAGE = ROOT / "stages" / "CONFORMANCE.md"
 PICTURE = ROOT / ".github" / "peers.svg"
 ROUNDS, SECONDS = 5, 3
+BUSY = 0.25  # Of the cores in use, over the last minute: more of it would be in the figures.
 
 
 def count(text: str) -> int:
@@ -63,6 +65,8 @@ def run(options: argparse.Namespace) -> None:
     """Measure, show, and write what was asked for. Raises PeersError."""
     wrk, version = measuring.find_wrk()
     screen, progress = Console(), Console(stderr=True)
+    if os.getloadavg()[0] > BUSY * (os.cpu_count() or 1):
+        progress.print("note: this machine has other work to do, so the figures will vary")
     packages = sorted({name for program in PROGRAMS for name in program.packages})
     with progress.status("installing the peers") as status:
         with make_environment(packages) as environment:
@@ -73,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
             )
     setting = table.Setting(version, environment.versions, options.rounds, options.seconds)
     screen.print(table.screen_table(results))
-    for line in (*table.NOTES, *table.error_notes(results), *setting.lines()):
+    for line in table.notes(results, setting):
         screen.print(line, markup=False, highlight=False)
     svg = drawing.draw(results, " ".join(list(setting.lines())[::2]))
     for path in filter(None, (options.svg, PICTURE if options.write else None)):

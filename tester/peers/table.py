@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
 NUMBERS = [load.name for load in LOADS]
 HEADINGS = ("server", "parser", *NUMBERS, MEMORY)
 CELLS = len(HEADINGS)
+WIDEST = 13  # Letters in a column on the screen: so the table fits on 80.
 # What a reader must know to judge the figures.
 NOTES = (
     "Requests a second; memory in MB (RSS) of all processes of the server, after the load.",
@@ -58,6 +60,26 @@ def sort_results(results: Sequence[Result]) -> list[Result]:
     return sorted(results, key=lambda result: -result.median("32 clients"))
 
 
+def spread(results: Sequence[Result]) -> float:
+    """Return how far the rounds of a load lie apart, as a share of their median: a middle case."""
+    shares = []
+    for result in results:
+        for name in NUMBERS:
+            rates = [reading.rate for reading in result.readings[name]]
+            shares.append((max(rates) - min(rates)) / (result.median(name) or 1))
+    return statistics.median(shares)
+
+
+def notes(results: Sequence[Result], setting: Setting) -> Iterator[str]:
+    """Yield all that stands below the table, a sentence or two each."""
+    yield from NOTES
+    yield from error_notes(results)
+    yield from setting.lines()
+    if setting.rounds > 1:
+        share = spread(results)
+        yield f"Half of the figures had less than {share:.0%} between lowest and highest round."
+
+
 def cells(result: Result) -> list[str]:
     """Return a row of the table; a figure under which there were errors has a star."""
     rates = [
@@ -79,10 +101,10 @@ def error_notes(results: Sequence[Result]) -> Iterator[str]:
 def screen_table(results: Sequence[Result]) -> Table:
     """Return the table for a terminal."""
     title = "Stage 18 beside its peers: requests a second; memory in MB"
-    table = Table(title=title, box=box.SIMPLE_HEAD)
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, heading in enumerate(HEADINGS):
-        justify, width = ("right", 7) if number > 1 else ("left", 13 if number == 0 else 6)
-        table.add_column(heading, justify=justify, min_width=width)
+        words = heading.replace(" client", "\nclient").replace(" KB ", " KB\n")
+        table.add_column(words, justify="left" if number < 2 else "right", max_width=WIDEST)
     for result in sort_results(results):
         table.add_row(*cells(result), style="bold" if result.program.name == OURS else "")
     return table
@@ -104,12 +126,11 @@ def markdown(results: Sequence[Result], setting: Setting, picture: str) -> str:
         row = [cell.replace("*", r"\*") for cell in cells(result)]
         rows.append([f"**{cell}**" for cell in row] if result.program.name == OURS else row)
     table = [f"| {' | '.join(row)} |" for row in rows]
-    stars = [note.replace("*", r"\*", 1) for note in error_notes(results)]
-    notes = [f"- {note}" for note in (*NOTES, *stars, *setting.lines())]
+    below = [f"- {note}".replace("*", r"\*") for note in notes(results, setting)]
     repeat = ["```sh", "make bench-peers", *commands(LOADS, setting.seconds), "```"]
     image = f"![Bars: requests a second of stage 18 and of other servers]({picture})"
     middle = "All of it again, and how each load is put on a server:"
-    return "\n".join([image, "", *table, "", *notes, "", middle, "", *repeat])
+    return "\n".join([image, "", *table, "", *below, "", middle, "", *repeat])
 
 
 def check_page(page: Path) -> str:

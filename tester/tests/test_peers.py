@@ -43,9 +43,11 @@ from tester.peers.table import (
     cells,
     error_notes,
     markdown,
+    notes,
     screen_table,
     show_rate,
     sort_results,
+    spread,
     write_page,
 )
 
@@ -267,8 +269,20 @@ def test_rows_are_sorted_and_errors_have_a_star() -> None:
     assert cells(results[2]) == (
         ["http.server", "Python", "3,000", "3,000", "3,000", "3,000*", "3,000", "23"]
     )
-    notes = list(error_notes(results))
-    assert notes == ["* http.server, 64 KB file: errors that wrk counted: 2 read, 1 timeout."]
+    assert list(error_notes(results)) == [
+        "* http.server, 64 KB file: errors that wrk counted: 2 read, 1 timeout."
+    ]
+
+
+def test_says_how_far_the_rounds_lie_apart() -> None:
+    """In make_results, all but a few go from 90 to number * 1000 + 400."""
+    results = make_results()
+    shares = sorted((number * 1000 + 310) / (number * 1000) for number in range(1, 12))
+    assert spread(results) == pytest.approx(shares[5])
+    assert [note for note in notes(results, SETTING) if "less than 105% between" in note]
+    assert not [
+        note for note in notes(results, dataclasses.replace(SETTING, rounds=1)) if "%" in note
+    ]
 
 
 def test_table_fits_on_a_narrow_terminal() -> None:
@@ -278,7 +292,15 @@ def test_table_fits_on_a_narrow_terminal() -> None:
         console.print(screen_table(make_results()))
     text = console.export_text()
     assert "…" not in text
-    for word in ("stage 18", "http.server", "hypercorn", "11,000", "3,000*"):
+    for word in (
+        "stage 18",
+        "memory",
+        "(httptools,",
+        "http.server",
+        "hypercorn",
+        "11,000",
+        "3,000*",
+    ):
         assert word in text
 
 
