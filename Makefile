@@ -11,8 +11,8 @@ override ATTEMPT := $(value ATTEMPT)
 export ATTEMPT
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup grade watch notebooks test bench soak soak-server mistakes mutants fuzz lint
-.PHONY: picture clean
+.PHONY: help setup grade watch notebooks test bench bench-peers soak soak-server mistakes mutants
+.PHONY: fuzz lint picture clean
 .PHONY: $(NUMBERS:%=stage-%) $(NUMBERS:%=serve-%) $(NUMBERS:%=diff-%) $(NUMBERS:%=show-%)
 
 help:
@@ -79,6 +79,10 @@ lint: .venv/ready
 ## bench                measure how long grading takes
 bench: .venv/ready
 	@$(RUN) -m tester.bench
+
+## bench-peers          measure stage 18's server beside others, under load; needs wrk
+bench-peers: .venv/ready
+	@$(RUN) -m tester.peers
 
 ## soak                 grade our servers, and some mistakes, 300 times each: no verdict may vary
 soak: .venv/ready

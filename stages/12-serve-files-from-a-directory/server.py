@@ -191,10 +191,9 @@ def read_file(file: BinaryIO, length: int) -> Iterator[bytes]:
 
 def find_file(request: Request) -> Path | None:
     """`/files/a/b.txt` -> the Path of that file, though there may be none; None: no such place."""
-    root = settings.directory.resolve()
     try:  # realpath follows `..` and links: what is compared is where the file really is.
-        path = Path(os.path.realpath(root / request.path.removeprefix("/files/")))
-        return path if path.is_relative_to(root) and not path.is_dir() else None
+        path = Path(os.path.realpath(settings.directory / request.path.removeprefix("/files/")))
+        return path if path.is_relative_to(settings.directory) and not path.is_dir() else None
     except (OSError, ValueError):  # A name that is too long, or that holds a NUL
         return None
 
@@ -329,10 +328,11 @@ def read_settings(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=os.environ.get("PORT", "4221"))
     parser.add_argument("--idle-timeout", type=float, default=os.environ.get("IDLE_TIMEOUT", "5"))
-    parser.add_argument("--directory", type=Path, default=Path("public"))
+    parser.add_argument("--directory", type=os.path.realpath, default="public")
     parser.add_argument("--quiet", action="store_true", help="print no line for each request")
     parser.parse_known_args(arguments, settings)
-    if settings.directory != Path("public") and not settings.directory.is_dir():
+    settings.directory = Path(settings.directory)
+    if settings.directory != Path("public").resolve() and not settings.directory.is_dir():
         parser.error(f"there is no folder {settings.directory}")
 
 

@@ -78,8 +78,8 @@ MISTAKES = (
         title="Only the last part of the path is looked for",
         changes=(
             (
-                'root / request.path.removeprefix("/files/")',
-                'root / request.path.rpartition("/")[2]',
+                'settings.directory / request.path.removeprefix("/files/")',
+                'settings.directory / request.path.rpartition("/")[2]',
             ),
         ),
         words="not 200",
@@ -90,8 +90,8 @@ MISTAKES = (
         title="The name of a file is not decoded",
         changes=(
             (
-                'root / request.path.removeprefix("/files/")',
-                'root / request.target.removeprefix("/files/")',
+                'settings.directory / request.path.removeprefix("/files/")',
+                'settings.directory / request.target.removeprefix("/files/")',
             ),
         ),
         words="not 200",
@@ -126,7 +126,10 @@ MISTAKES = (
         title="Folder and name are joined, and nobody looks where that leads",
         changes=(
             (
-                "return path if path.is_relative_to(root) and not path.is_dir() else None",
+                (
+                    "return path if path.is_relative_to(settings.directory) and not"
+                    " path.is_dir() else None"
+                ),
                 "return path",
             ),
         ),
@@ -137,7 +140,7 @@ MISTAKES = (
         stage=12,
         rule="test_encoded_dots_do_not_lead_outside",
         title="The path is searched for .. before it is decoded",
-        changes=(("path.is_relative_to(root)", '".." not in request.target'),),
+        changes=(("path.is_relative_to(settings.directory)", '".." not in request.target'),),
         words="outside the folder",
         row=55,
     ),
@@ -145,7 +148,7 @@ MISTAKES = (
         stage=12,
         rule="test_absolute_paths_do_not_lead_outside",
         title="Only .. is forbidden, but the name of a file may be a whole path",
-        changes=(("path.is_relative_to(root)", '".." not in request.path'),),
+        changes=(("path.is_relative_to(settings.directory)", '".." not in request.path'),),
         words="outside the folder",
         row=55,
     ),
@@ -153,7 +156,12 @@ MISTAKES = (
         stage=12,
         rule="test_sibling_folder_is_outside",
         title="Folders are compared letter by letter, with startswith",
-        changes=(("path.is_relative_to(root)", "str(path).startswith(str(root))"),),
+        changes=(
+            (
+                "path.is_relative_to(settings.directory)",
+                "str(path).startswith(str(settings.directory))",
+            ),
+        ),
         words="outside the folder",
         row=56,
     ),
@@ -185,7 +193,10 @@ MISTAKES = (
         rule="test_dots_inside_a_name",
         title="A name with two dots in it is forbidden",
         changes=(
-            ("path.is_relative_to(root)", 'path.is_relative_to(root) and ".." not in request.path'),
+            (
+                "path.is_relative_to(settings.directory)",
+                'path.is_relative_to(settings.directory) and ".." not in request.path',
+            ),
         ),
         words="not 200",
     ),
@@ -195,12 +206,12 @@ MISTAKES = (
         title="A file is found by its name in any letter case",
         changes=(
             (
-                "        return path if path.is_relative_to(root)",
+                "        return path if path.is_relative_to(settings.directory)",
                 (
                     "        for other in path.parent.iterdir():\n"
                     "            if other.name.lower() == path.name.lower():\n"
                     "                path = other\n"
-                    "        return path if path.is_relative_to(root)"
+                    "        return path if path.is_relative_to(settings.directory)"
                 ),
             ),
         ),
@@ -231,7 +242,7 @@ MISTAKES = (
         stage=12,
         rule="test_link_that_leads_outside",
         title="A link is followed, wherever it leads",
-        changes=(("os.path.realpath", "os.path.normpath"),),
+        changes=(("os.path.realpath(s", "os.path.normpath(s"),),
         words="outside the folder",
     ),
     Mistake(

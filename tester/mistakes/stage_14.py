@@ -198,7 +198,12 @@ MISTAKES = (
         stage=14,
         rule="test_writes_nothing_outside",
         title="The folder for uploads is compared letter by letter, with startswith",
-        changes=(("path.is_relative_to(root)", "str(path).startswith(str(root))"),),
+        changes=(
+            (
+                "path.is_relative_to(settings.directory)",
+                "str(path).startswith(str(settings.directory))",
+            ),
+        ),
         words="outside the folder",
         row=56,
     ),
@@ -463,7 +468,7 @@ MISTAKES = (
         stage=14,
         rule="test_writes_through_no_link",
         title="An upload follows a link out of the folder",
-        changes=(("os.path.realpath", "os.path.normpath"),),
+        changes=(("os.path.realpath(s", "os.path.normpath(s"),),
         words="wrote through a link",
     ),
     Mistake(

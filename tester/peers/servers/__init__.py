@@ -1,0 +1,1 @@
+"""The programs that are measured: each answers the same three requests, by its own server."""
