@@ -32,7 +32,6 @@ settings = argparse.Namespace()  # Filled in by `read_settings`
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
 REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^http://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
 AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?"
 TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
@@ -90,7 +89,7 @@ class Reader:
 
 def split_target(target: str) -> tuple[str, str]:
     """`"/echo/a%20b?x=1"` -> `("/echo/a b", "x=1")`. What is no escape stays as it is."""
-    path, _, query = ABSOLUTE.sub("", target).partition("?")  # Before: an escaped `?` is none.
+    path, _, query = re.sub("(?i)^http://[^/?#@]+", "", target).partition("?")  # %3F is no `?`
     return unquote(path or "/", errors="surrogateescape"), query
 
 

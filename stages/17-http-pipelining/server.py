@@ -11,6 +11,7 @@ import contextlib
 import gzip
 import os
 import re
+import resource
 import signal
 import socket
 import struct
@@ -45,7 +46,6 @@ stopping = threading.Event()  # Set when no connection is to be kept any more
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
 REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
-ABSOLUTE = re.compile(r"^http://[^/?#@]+", re.IGNORECASE)  # Section 3.2.2: scheme and host
 AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?"
 TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
@@ -92,8 +92,7 @@ class Reader:
 
     def read_until(self, ending: re.Pattern[bytes], too_long: str) -> str:
         """Return the text before `ending`. Raises HTTPError where there is none."""
-        deadline = time.monotonic() + settings.idle_timeout  # For all of it, however it drips.
-        searched = 0
+        searched, deadline = 0, time.monotonic() + settings.idle_timeout  # However it drips
         while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
             in_target = b"\n" not in self.buffer.lstrip()[:MAX_HEAD]
             require(len(self.buffer) < MAX_HEAD, "414 URI Too Long" if in_target else too_long)
@@ -115,7 +114,7 @@ class Reader:
 
 def split_target(target: str) -> tuple[str, str]:
     """`"/echo/a%20b?x=1"` -> `("/echo/a b", "x=1")`. What is no escape stays as it is."""
-    path, _, query = ABSOLUTE.sub("", target).partition("?")  # Before: an escaped `?` is none.
+    path, _, query = re.sub("(?i)^http://[^/?#@]+", "", target).partition("?")  # %3F is no `?`
     return unquote(path or "/", errors="surrogateescape"), query
 
 
@@ -429,10 +428,9 @@ def read_settings(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=os.environ.get("PORT", "4221"))
     parser.add_argument("--idle-timeout", type=float, default=os.environ.get("IDLE_TIMEOUT", "5"))
-    parser.add_argument("--directory", type=os.path.realpath, default="public")
+    parser.add_argument("--directory", type=lambda text: Path(text).resolve(), default="public")
     parser.add_argument("--quiet", action="store_true", help="print no line for each request")
     parser.parse_known_args(arguments, settings)
-    settings.directory = Path(settings.directory)
     if settings.directory != Path("public").resolve() and not settings.directory.is_dir():
         parser.error(f"there is no folder {settings.directory}")
 
@@ -446,7 +444,9 @@ def open_listener() -> socket.socket:
     except (OSError, OverflowError) as error:
         sys.stderr.write(f"Can't use port {settings.port}: {error}. Free it, or set PORT.\n")
         raise SystemExit(2) from None
-    listener.listen()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # Descriptors; not all are ours at once.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * MAX_CONNECTIONS), most))
+    listener.listen(MAX_CONNECTIONS)  # So many may wait to be accepted.
     return listener
 
 

@@ -105,7 +105,7 @@ MISTAKES = (
         stage=10,
         rule="test_fifty_clients_at_once",
         title="Nobody may wait in line for accept: listen(0)",
-        changes=(("listener.listen()\n", "listener.listen(0)\n"),),
+        changes=(("listener.listen(MAX_CONNECTIONS)", "listener.listen(0)"),),
         words="one other was in line before it",
         row=50,
     ),

@@ -92,7 +92,7 @@ def forget_the_searched(server: ModuleType) -> None:
         searched = 0
         while not (match := ending.search(reader.buffer, searched)):
             searched = len(reader.buffer)
-            reader.buffer += server.receive(reader.connection, 1)
+            reader.buffer += server.receive(reader.connection)
         server.require(match[0].startswith(b"\r\n"))
         taken, reader.buffer = reader.buffer[: match.start()], reader.buffer[match.end() :]
         return taken.decode("latin-1")
