@@ -296,7 +296,12 @@ and blank lines are not counted. A step is small on purpose: type it yourself, d
 | Stage | You learn | Lines | Read | Files |
 | --- | --- | --- | --- | --- |
 """
-FOOTER = "\nThis page is made by `python -m tester.ladder map`. Change it there.\n"
+FOOTER = """
+[Held against the RFCs](CONFORMANCE.md) lists what RFC 9112 and RFC 9110 ask of a server: for each
+point the stage that teaches it, and the check that holds it.
+
+This page is made by `python -m tester.ladder map`. Change it there.
+"""
 
 
 def rfc_links(references: str) -> str:
