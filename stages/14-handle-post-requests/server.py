@@ -346,7 +346,7 @@ def serve_request(connection: socket.socket) -> None:
     except Exception:  # A mistake of ours: the client gets an answer all the same.
         traceback.print_exc()
         response = error_page("500 Internal Server Error")
-    if head.startswith("HEAD "):
+    if (head or reader.buffer.decode("latin-1")).startswith("HEAD "):  # It may be unread.
         response.body = iter(())  # All else stays as it would be for GET.
     if not settings.quiet:
         log(request, response)
