@@ -1,7 +1,7 @@
 """Runs the notebooks, keeps what they show, and opens them.
 
     python -m tester.lessons run           run all notebooks, and keep their outputs: `make lessons`
-    python -m tester.lessons run 07 10     only these
+    python -m tester.lessons run 07 10     only these; with --fresh, keep no old output at all
     python -m tester.lessons open          open the start page in JupyterLab: `make notebooks`
 
 What changes from run to run (times, ports, dates, pictures of measurements) is no difference: the
@@ -12,6 +12,7 @@ nothing in git, and a true change is seen.
 from __future__ import annotations
 
 import argparse
+import copy
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import nbformat
+import nbformat.sign
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -133,25 +135,32 @@ def keep_before_save(model: dict[str, Any], path: str, contents_manager: Any, **
 # --- Running --------------------------------------------------------------------------------------
 
 
-def run_notebook(path: Path, folder: Path, times: int = 1) -> tuple[Any, list[Any]]:
-    """Run a notebook on a fresh kernel in `folder`, so many times on; return it as it was kept,
-    and as it is after each run. Raises CellExecutionError.
+def run_notebook(
+    path: Path, folder: Path, times: int = 1, more: Sequence[str] = ()
+) -> tuple[Any, list[Any]]:
+    """Run a notebook on a fresh kernel in `folder`, so many times on, and then the code `more`.
+
+    Returns it as it was kept, and as it is after each run. Raises CellExecutionError.
     """
     kept = nbformat.read(path, as_version=4)
     runs = []
-    book = nbformat.from_dict(kept)
+    book = copy.deepcopy(kept)
     client = NotebookClient(
         book,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # It would warn of its own sockets.
         resources={"metadata": {"path": str(folder)}},
     )
     with client.setup_kernel(env=kernel_environment(folder)):
         for _ in range(times):
             for index, cell in enumerate(book.cells):
                 client.execute_cell(cell, index)
-            runs.append(nbformat.from_dict(book))
+            runs.append(copy.deepcopy(book))
+        for code in more:
+            book.cells.append(nbformat.v4.new_code_cell(code))
+            client.execute_cell(book.cells[-1], len(book.cells) - 1)
     return kept, runs
 
 
@@ -184,16 +193,16 @@ def tidy(book: Any) -> None:
                     output["execution_count"] = count
 
 
-def run_and_keep(path: Path) -> bool:
+def run_and_keep(path: Path, *, fresh: bool = False) -> bool:
     """Run a notebook, and keep what it shows; return whether anything has changed.
 
-    Raises CellExecutionError.
+    If it is to be `fresh`, nothing stays of what it showed before. Raises CellExecutionError.
     """
     before = path.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="http-tester-run-") as folder:
         kept, (book,) = run_notebook(path, Path(folder))
-    tidy(book)
-    keep(kept, book)
+    if not fresh:
+        keep(kept, book)
     tidy(book)
     after = nbformat.writes(book) + "\n"
     if after != before:
@@ -217,11 +226,11 @@ def find_notebooks(numbers: Sequence[str] = ()) -> list[Path]:
     return [by_number[int(each)] for each in numbers]
 
 
-def run(numbers: Sequence[str]) -> int:
+def run(numbers: Sequence[str], *, fresh: bool = False) -> int:
     """Run notebooks, say which have changed, and return the exit code."""
     for path in find_notebooks(numbers):
         try:
-            changed = run_and_keep(path)
+            changed = run_and_keep(path, fresh=fresh)
         except CellExecutionError as error:
             last = [line for line in str(error).splitlines() if line.strip()][-1]
             print(f"{path.name}: a cell failed: {last}", file=sys.stderr)
@@ -252,6 +261,8 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/notebooks/{START}",
         f"--NotebookNotary.data_dir={data}",
+        "--LabApp.news_url=None",  # No question about news before the first lesson.
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--ContentsManager.pre_save_hook=tester.lessons.keep_before_save",
         *options,
     ]
@@ -264,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     runs = commands.add_parser("run", help="run notebooks and keep their outputs")
     runs.add_argument("numbers", nargs="*", metavar="NN", help="which (all, unless told)")
+    runs.add_argument("--fresh", action="store_true", help="keep nothing, new pictures too")
     commands.add_parser("open", help="open the start page in JupyterLab, with its options")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command == "run":
@@ -271,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "open":
             open_lessons(rest)
-        return run(options.numbers)
+        return run(options.numbers, fresh=options.fresh)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2

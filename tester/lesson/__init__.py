@@ -10,12 +10,12 @@ begin(), grade(7)                           the learner's own server
 
 from tester.lesson.exercises import begin, expose, grade, verdict
 from tester.lesson.panel import panel
-from tester.lesson.pictures import bars, plot, ribbon, timeline
-from tester.lesson.servers import LessonError, load, mistake, serving, start, stop
+from tester.lesson.pictures import bars, bytes_of, plot, ribbon, timeline
+from tester.lesson.servers import LessonError, load, mistake, serving, slowed, start, stop
 from tester.lesson.shell import curl
 from tester.lesson.steps import step
 from tester.lesson.talk import scene, talk
-from tester.lesson.views import anatomy, bytes_of
+from tester.lesson.views import anatomy
 
 __all__ = [
     "LessonError",
@@ -33,6 +33,7 @@ __all__ = [
     "ribbon",
     "scene",
     "serving",
+    "slowed",
     "start",
     "step",
     "stop",

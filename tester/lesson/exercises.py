@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tester.grading import Grading, Helper
-from tester.ladder import ROOT, get_stage
-from tester.lesson.servers import LessonError, serving
+from tester.ladder import ROOT
+from tester.lesson.servers import LessonError, find_stage, serving
 from tester.lesson.talk import ENDINGS, Client, Scene
 from tester.lesson.views import (
     BLUE,
@@ -35,6 +35,7 @@ from tester.suite import split_docstring
 
 OWN_SERVER = "my_server.py"
 EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of an answer: longer than any idle timeout here.
+FIRST_WITH_ANSWERS = 3  # Before this stage, a right server hangs up without a word.
 CHANGING = ("date",)  # Fields whose values differ from answer to answer, and mean nothing here.
 BEGINNING = '''\
 """My HTTP server. The lessons say, stage by stage, what belongs in it."""
@@ -143,7 +144,7 @@ def expose(
         good, good_alive = _converse(talks, server), _still_serves(server)
     with serving(broken) as server:
         bad, bad_alive = _converse(talks, server), _still_serves(server)
-    problem = _problem(good) if good_alive else "it did not survive"
+    problem = _problem(good, right) if good_alive else "it did not survive"
     exposed = not problem and (not bad_alive or _essence(good) != _essence(bad))
     return Exposure(exposed, _exposure_view(exposed, problem, good, bad, bad_alive))
 
@@ -191,12 +192,10 @@ def _split_ending(result: Any) -> tuple[bytes, str]:
     return data, ending.decode()
 
 
-def _problem(result: Any) -> str:
+def _problem(result: Any, stage: int) -> str:
     """Return why the right server's answer is none to compare with, or nothing."""
-    if not result:
-        return "it did not answer either"
-    data, _ = _split_ending(result)
-    return "" if data else "it did not answer either"
+    answered = bool(_split_ending(result)[0]) if result else False
+    return "" if answered or stage < FIRST_WITH_ANSWERS else "it did not answer either"
 
 
 def _essence(result: Any) -> Any:
@@ -273,7 +272,7 @@ def begin(path: str = OWN_SERVER) -> View:
 
 def grade(stage: int, path: str = OWN_SERVER) -> View:
     """Grade a server at a stage, and show the tester's report. Raises LessonError."""
-    title = get_stage(stage).title
+    title = find_stage(stage).title
     if not Path(path).exists():
         words = (
             f"There is no {path} yet. The start page, 00-start-here, makes one. Write your server "

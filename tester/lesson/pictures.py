@@ -101,6 +101,40 @@ def ribbon(stage: int = 0) -> Picture:
     return Picture(9 * 98, 92, parts, words)
 
 
+# --- Characters and bytes -------------------------------------------------------------------------
+
+
+def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
+    """Draw the characters of a text, and under each the bytes that it becomes, counted from 1.
+
+    Raises UnicodeEncodeError where `encoding` has no such character.
+    """
+    cell, parts, words = 34, [], []
+    at = 0
+    for number, character in enumerate(text):
+        data = character.encode(encoding)
+        colour = SERIES[number % 2] if len(data) > 1 else GREY
+        x, width = 90 + at * cell, len(data) * cell
+        shade = f' fill-opacity="0.14" stroke="{colour}" stroke-opacity="0.7"'
+        parts.append(_box(x + 1, 8, width - 2, 28, colour, shade))
+        shown = character if character.isprintable() and character != " " else "␣"
+        parts.append(
+            _text(x + width / 2, 27, shown, colour, text_anchor="middle", style="font-size:16px")
+        )
+        for index, byte in enumerate(data):
+            left = x + index * cell
+            parts.append(_box(left + 1, 40, cell - 2, 26, colour, shade))
+            middle = {"text_anchor": "middle", "style": MONO}
+            parts.append(_text(left + cell / 2, 57, f"{byte:02x}", colour, **middle))
+            parts.append(_text(left + cell / 2, 82, str(at + index + 1), GREY, **middle))
+        words.append(f"{shown}: {data.hex(' ')}")
+        at += len(data)
+    names = ((27, f"{len(text)} characters"), (57, f"{at} bytes"), (82, "counted"))
+    parts += [_text(4, y, name, GREY) for y, name in names]
+    told = f"{text!r} is {len(text)} characters and {at} bytes"
+    return Picture(100 + at * cell, 92, parts, "\n".join([told, *words]))
+
+
 # --- Timelines ------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tester.attempt import Address, Attempt, Server, StartError, UsageError, locate
 from tester.guard import Guard
-from tester.ladder import ROOT, get_stage
+from tester.ladder import ROOT, Stage, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
 from tester.suite import FIRST_WITH_FILES
 
@@ -171,20 +171,46 @@ def mistake(stage: int, words: str) -> Mistake:
     return titles[0]
 
 
+def find_stage(number: int) -> Stage:
+    """Return a stage. Raises LessonError where there is none of that number."""
+    try:
+        return get_stage(number)
+    except ValueError as error:
+        raise LessonError(str(error)) from None
+
+
 def load(stage: int) -> types.ModuleType:
     """Return the server of a stage as a module, so that its functions can be called.
 
     Nothing is started by that. Raises LessonError where there is no such stage.
     """
-    try:
-        path = get_stage(stage).server
-    except ValueError as error:
-        raise LessonError(str(error)) from None
+    path = find_stage(stage).server
     module = types.ModuleType(f"stage_{stage:02}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # Where dataclasses look for it.
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), vars(module))
     return module
+
+
+def slowed(stage: int, seconds: float) -> str:
+    """Return the text of a stage's server in which each answer takes so many seconds to make.
+
+    As if it had to ask a database first. Give it to `start`. Raises LessonError.
+    """
+    text = Path(load(stage).__file__).read_text(encoding="utf-8")
+    main = 'if __name__ == "__main__":'
+    if text.count(main) != 1 or "\ndef respond(request" not in text:
+        raise LessonError(f"the server of stage {stage} has no `respond` to be slowed down")
+    slow = f"""\
+def respond_slowly(request, respond=respond):
+    time.sleep({seconds})
+    return respond(request)
+
+
+respond = respond_slowly
+
+"""
+    return text.replace(main, slow + main)
 
 
 def _watch_interrupts() -> None:

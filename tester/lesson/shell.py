@@ -24,9 +24,14 @@ def curl(*words: str, server: Running | None = None) -> View:
     arguments = [url + word if word.startswith("/") else word for word in words]
     command = ["curl", "-sS", "--max-time", str(TIMEOUT), *arguments]
     done = subprocess.run(command, capture_output=True, check=False)
-    shown = (done.stdout + done.stderr).decode("utf-8", "backslashreplace")
-    shown = shown.replace(url, "http://localhost:4221").replace("\r", "")
-    rows = [Row(f"$ {said}", "side"), *(Row(line) for line in shown.splitlines())]
-    if done.returncode:
-        rows.append(Row(f"curl's exit code is {done.returncode}", "surplus"))
+    text = done.stdout.decode("utf-8", "backslashreplace").replace("\r", "")
+    errors = done.stderr.decode("utf-8", "backslashreplace")
+    rows = [Row(f"$ {said}", "side")]
+    rows += [Row(line.replace(url, "http://localhost:4221")) for line in text.splitlines()]
+    rows += [
+        Row(line.replace(url, "http://localhost:4221"), "note") for line in errors.splitlines()
+    ]
+    code = done.returncode
+    end = f"■ curl's exit code is {code}: {'an error' if code else 'no error'}"
+    rows.append(Row(end, "surplus" if code else "note"))
     return View(rows_html(rows), rows_text(rows))

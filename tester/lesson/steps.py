@@ -8,8 +8,8 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tester.ladder import get_stage, label, read_server, split_docstring
-from tester.lesson.servers import LessonError
+from tester.ladder import label, read_server, split_docstring
+from tester.lesson.servers import LessonError, find_stage
 from tester.lesson.views import COLOURS, GREY, PRE, View, prose, span
 
 CONTEXT = 2  # Lines shown around a change.
@@ -33,9 +33,10 @@ class Hunk:
 def step_hunks(number: int) -> list[Hunk]:
     """Return the changes from the stage before to stage `number`, but for the module's docstring.
 
-    Two changes within one function, or side by side, are one hunk.
+    Two changes within one function, or side by side, are one hunk. Raises LessonError where
+    there is no such stage.
     """
-    get_stage(number)
+    find_stage(number)
     older, newer = (_body(each) for each in (number - 1, number))
     old_places, new_places = _places(older), _places(newer)
     matcher = difflib.SequenceMatcher(None, older, newer, autojunk=False)
@@ -105,7 +106,13 @@ def step(number: int, reasons: Mapping[str, str]) -> View:
     LessonError is raised: so a lesson can't fall behind the servers.
     """
     hunks = step_hunks(number)
-    given = {hunk: [key for key in reasons if _fits(hunk, key)] for hunk in hunks}
+    places = {hunk.place for hunk in hunks}
+    given = {
+        hunk: [
+            key for key in reasons if (key == hunk.place if key in places else key in hunk.changed)
+        ]
+        for hunk in hunks
+    }
     bare = [f"{hunk.place}: {hunk.changed[:200]!r}" for hunk, keys in given.items() if not keys]
     used = {key for keys in given.values() for key in keys}
     idle = [key for key in reasons if key not in used]
@@ -121,11 +128,6 @@ def step(number: int, reasons: Mapping[str, str]) -> View:
         parts.append(_hunk_html(hunk, why))
         texts.append("\n".join([f"@ {hunk.place}", *filter(None, [why]), *hunk.lines]))
     return View("\n".join(parts), "\n\n".join(texts))
-
-
-def _fits(hunk: Hunk, key: str) -> bool:
-    """Return whether a reason is about this hunk: its function's name, else words in its lines."""
-    return key == hunk.place or (key in hunk.changed and key != hunk.place)
 
 
 def _hunk_html(hunk: Hunk, why: str) -> str:

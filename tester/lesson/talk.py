@@ -88,6 +88,7 @@ class Client:
                 return
             if not data:
                 self._end("closed")
+                self._connection.close()  # As any client would: the server may wait for that.
                 return
             with self._changed:
                 if self.ending:

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tester.report.bytes_view import byte_spans, left_out, pieces, split_lines, visible_line, wrap
+from tester.report.bytes_view import byte_spans, left_out, pieces, split_lines, wrap
 
 WIDTH = 66  # Columns for bytes.
-NAME_COLUMN = 50  # Where the names stand, unless a row is longer.
+NAME_COLUMN = 53  # Where the names stand, unless a row is longer.
 BODY_LIMIT = 700  # Bytes of a body that are shown; of more, head and end.
 
 # All with the same brightness: readable on white and on nearly black alike (contrast above 4).
@@ -77,10 +77,9 @@ def split_parts(data: bytes, *, head_only: bool = False) -> list[Part]:
     at = 0
     while at < len(data):
         if not START_LINE.match(data, at):
-            after = (
-                f", {len(data) - at} bytes: they belong to nothing" if at else " that is no HTTP"
-            )
-            name = "left over" + after if at else "text" + after
+            name = "text that is no HTTP"
+            if at:
+                name = f"left over, {_count(len(data) - at)}: part of no message"
             parts.append(Part("surplus" if at else "body", name, at, len(data)))
             break
         at = _split_message(data, at, parts, head_only)
@@ -105,7 +104,8 @@ def _split_message(data: bytes, at: int, parts: list[Part], head_only: bool) -> 
         return _split_chunks(data, end, parts)
     stop = min(_end_of_body(head, end, len(data), head_only), len(data))
     length = LENGTH.search(head)
-    if stop > end or (length and not head_only and int(length[1])):
+    promised = length and int(length[1]) and not head_only and not BODILESS.match(head)
+    if stop > end or promised:
         missing = int(length[1]) - (stop - end) if length else 0
         short = f": {missing} more were promised" if missing > 0 else ""
         parts.append(Part("body", f"body, {_count(stop - end)}{short}", end, stop))
@@ -273,17 +273,4 @@ class View:
 def anatomy(data: bytes) -> View:
     """Show a request, a response or several: each part with its name, its place and its size."""
     rows = list(part_rows(data, offsets=True))
-    return View(rows_html(rows), rows_text(rows))
-
-
-def bytes_of(text: str, encoding: str = "utf-8") -> View:
-    """Show which bytes each character of a text becomes. Raises UnicodeEncodeError."""
-    rows = [Row("character   bytes       how many", "side")]
-    for character in text:
-        data = character.encode(encoding)
-        kind = "plain" if len(data) == 1 else "body"
-        shown = character if character.isprintable() else visible_line(data)
-        rows.append(Row(f"    {shown:<8}{data.hex(' '):<16}{len(data)}", kind))
-    total = len(text.encode(encoding))
-    rows.append(Row(f"{len(text)} characters, {total} bytes", "side"))
     return View(rows_html(rows), rows_text(rows))
