@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import os
 import re
 import sys
@@ -38,6 +39,8 @@ YOURS = "yours"
 """The tag of a cell whose output depends on the learner's own server: the kept one always stays."""
 VARIES = "varies"
 """The tag of a cell whose text depends on the machine, such as on the version of curl."""
+NEWS = "@jupyterlab/apputils-extension:announcements"
+"""What asks, before the first lesson, whether one wants to have news about Jupyter."""
 PICTURES = ("image/svg+xml", "image/png")
 MASKS = tuple(
     (re.compile(pattern), words)
@@ -50,6 +53,7 @@ MASKS = tuple(
         (r"\b\d+(\.\d+)? ?(ms|s|seconds)\b", "TIME"),
         (r"\b0x[0-9a-f]{6,}\b", "ADDRESS"),
         (r"\bcurl/[\d.]+", "curl/VERSION"),
+        (r"\r\n", "\n"),  # JupyterLab drops each CR that was printed.
         (r" +", " "),
     )
 )
@@ -254,15 +258,20 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
     for path in find_notebooks():
         notary.sign(nbformat.read(path, as_version=4))
     notary.store.close()
-    environment = os.environ | {"PYTHONPATH": kernel_environment(data)["PYTHONPATH"]}
+    config = data / "labconfig" / "page_config.json"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(json.dumps({"disabledExtensions": {NEWS: True}}), encoding="utf-8")
+    folders = [str(data), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    environment = os.environ | {
+        "PYTHONPATH": kernel_environment(data)["PYTHONPATH"],
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(folders),
+    }
     command = [
         sys.executable,
         *("-m", "jupyterlab"),
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/notebooks/{START}",
         f"--NotebookNotary.data_dir={data}",
-        "--LabApp.news_url=None",  # No question about news before the first lesson.
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--ContentsManager.pre_save_hook=tester.lessons.keep_before_save",
         *options,
     ]

@@ -29,6 +29,7 @@ from tester.lesson.views import (
 )
 from tester.mistakes import Mistake, catch, checks
 from tester.report.bytes_view import visible_line
+from tester.report.terminal import choose_first
 from tester.response import Malformed, ResponseReader
 from tester.results import CheckResult, Failure, StageResult
 from tester.suite import split_docstring
@@ -312,6 +313,7 @@ def report(result: StageResult) -> View:
         return card(f"✗ {name}: it does not start", more, RED, result.error)
     counts = _counts(result)
     failed = [test for test in result.failures if test.kind == "requirement"]
+    failed.sort(key=lambda test: test is not choose_first(result))
     stars = [test for test in result.failures if test.kind == "edge"]
     body = f"<p>{counts}</p>"
     text = [counts]
@@ -326,7 +328,7 @@ def report(result: StageResult) -> View:
         inner = "".join(
             fold(_summary(test, "☆"), _test_html(test, result.stage)[0]) for test in stars
         )
-        body += fold(f"☆ {len(stars)} edge cases to win (never needed)", inner)
+        body += fold(f"☆ edge cases still to win, never needed: {len(stars)}", inner)
     if result.passed:
         return card(f"✓ {name}: passed", body, GREEN, "\n".join(text))
     return card(f"✗ {name}: not yet", body, RED, "\n".join(text))

@@ -19,7 +19,7 @@ from tester.report.bytes_view import visible_line
 from tester.response import Malformed, ResponseReader
 
 TIMEOUT = 1.0  # Seconds that a client waits for the rest of an answer.
-REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LEFT = 'style="text-align:left"'
 
 
 @contextlib.contextmanager
@@ -126,11 +126,11 @@ JUDGES = {
 def panel(answers: Mapping[str, bytes]) -> View:
     """Show how curl, http.client, h11 and our tester judge each answer, side by side."""
     rows = {name: [ask(answer) for ask in JUDGES.values()] for name, answer in answers.items()}
-    head = "".join(f"<th>{name}</th>" for name in ("", *JUDGES))
+    head = "".join(f"<th {LEFT}>{name}</th>" for name in ("", *JUDGES))
     lines, texts = [f"<tr>{head}</tr>"], []
     for name, verdicts in rows.items():
         cells = "".join(map(_cell, verdicts))
-        lines.append(f"<tr><td><strong>{html.escape(name)}</strong></td>{cells}</tr>")
+        lines.append(f"<tr><td {LEFT}><strong>{html.escape(name)}</strong></td>{cells}</tr>")
         told = "; ".join(f"{who}: {words}" for who, words in zip(JUDGES, verdicts, strict=True))
         texts.append(f"{name} | {told}")
     return View(f"<table>{''.join(lines)}</table>", "\n".join(texts))
@@ -139,5 +139,5 @@ def panel(answers: Mapping[str, bytes]) -> View:
 def _cell(words: str) -> str:
     """Return a verdict as a cell of the table."""
     refused = words.startswith("refuses")
-    mark = "✗" if refused else "✓"
-    return f"<td>{span(f'{mark} {html.escape(words)}', f'color:{RED if refused else GREEN}')}</td>"
+    colour, mark = (RED, "✗") if refused else (GREEN, "✓")
+    return f"<td {LEFT}>{span(f'{mark} {html.escape(words)}', f'color:{colour}')}</td>"

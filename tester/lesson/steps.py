@@ -138,4 +138,4 @@ def _hunk_html(hunk: Hunk, why: str) -> str:
     ]
     place = hunk.place if hunk.place == OUTSIDE else f"in <code>{html.escape(hunk.place)}</code>"
     heading = f"<strong>{place[0].upper()}{place[1:]}.</strong> {prose(why)}".rstrip()
-    return f'<p>{heading}</p><pre style="{PRE}">' + "\n".join(lines) + "</pre>"
+    return f'<p>{heading}</p><pre style="{PRE};margin-bottom:14px">' + "\n".join(lines) + "</pre>"

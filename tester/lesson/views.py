@@ -178,8 +178,6 @@ def _visible_rows(data: bytes) -> Iterator[str]:
         for first, after in split_lines(data[start:stop]):
             for row in wrap(pieces(data[start + first : start + after]), WIDTH):
                 yield "".join(piece.text for piece in row)
-    if not data:
-        yield ""
 
 
 def exchange_rows(events: Sequence[Any], ending: str) -> list[Row]:
@@ -231,7 +229,7 @@ def rows_html(rows: Iterable[Row]) -> str:
 def _dim_escapes(text: str) -> str:
     r"""Return text as HTML, in which `\r`, `\n` and their like are lighter than the rest."""
     return "".join(
-        span(html.escape(part), "opacity:0.65") if ESCAPE.fullmatch(part) else html.escape(part)
+        span(html.escape(part), "opacity:0.8") if ESCAPE.fullmatch(part) else html.escape(part)
         for part in ESCAPE.split(text)
         if part
     )
@@ -243,8 +241,9 @@ def span(content: str, style: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Return a sentence as HTML, with `code` in backticks and *emphasis* between stars."""
+    """Return a sentence as HTML, with `code`, *emphasis* and **what is strong**."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
     return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text)
 
 
