@@ -195,6 +195,8 @@ def _waits(
             since[event.client] = y
         elif event.client in since and event.kind in ("received", "ended"):
             began = since.pop(event.client)
+            if event.how == "left":  # It did not wait: it had nothing more to say.
+                continue
             colour = SERIES[names.index(event.client) % len(SERIES)]
             x = lanes[event.client] - 4
             bars.append(_box(x, began, 8, y - began, colour, ' fill-opacity="0.45"'))

@@ -217,8 +217,10 @@ class Scene:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let all clients hang up."""
+        """Let all clients hang up, unless the server is just about to."""
         for client in self.clients:
+            if client.answers:
+                client.wait_end(PAUSE)
             client.close()
 
 
