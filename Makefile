@@ -11,8 +11,8 @@ override ATTEMPT := $(value ATTEMPT)
 export ATTEMPT
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup grade watch notebooks test bench bench-peers soak soak-server mistakes mutants
-.PHONY: fuzz lint picture clean
+.PHONY: help setup grade watch notebooks lessons test bench bench-peers soak soak-server mistakes
+.PHONY: mutants fuzz lint picture clean
 .PHONY: $(NUMBERS:%=stage-%) $(NUMBERS:%=serve-%) $(NUMBERS:%=diff-%) $(NUMBERS:%=show-%)
 
 help:
@@ -62,9 +62,13 @@ grade watch:
 	$(error Which server? Say, for example: make $@ ATTEMPT=my_server.py)
 endif
 
-## notebooks            open the lessons in JupyterLab
+## notebooks            open the lessons in JupyterLab, at the start page
 notebooks: .venv/ready
-	@$(RUN) -m jupyterlab notebooks
+	@$(RUN) -m tester.lessons open
+
+## lessons              run all notebooks, and keep what they show
+lessons: .venv/ready
+	@$(RUN) -m tester.lessons run
 
 ## test                 run the project's own tests, and lint
 test: .venv/ready

@@ -257,6 +257,11 @@ class Server:
         self.public = self.scratch / "public"
 
     @property
+    def marker(self) -> str:
+        """The value of MARKER in the environment of all that belongs to the attempt."""
+        return self._marker
+
+    @property
     def hard_coded(self) -> bool:
         """Whether the attempt listens on a port of its own choice."""
         return self.address is not None and self.address.port != self.requested_port

@@ -292,7 +292,7 @@ def _print_output(page: _Page, output: str, heading: str) -> None:
 
 def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: bool = True) -> None:
     """Print the first failed requirement in full, and the other failures in a line each."""
-    first = _choose_first(result)
+    first = choose_first(result)
     if first is None:
         page.write(("no check was run", "bold"))
         return
@@ -314,7 +314,7 @@ def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: b
         page.write((f"{more} to see all", "dim"))
 
 
-def _choose_first(result: StageResult) -> CheckResult | None:
+def choose_first(result: StageResult) -> CheckResult | None:
     """Return the failure to begin with: the first requirement that failed, else was not run."""
     chosen = sorted(
         result.failures, key=lambda test: (test.kind == "edge", test.outcome == "skipped")

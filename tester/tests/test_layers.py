@@ -23,7 +23,7 @@ LAYERS = (
         "suite",
     ),
     *("rules", "grading", "report", "show", "watch", "cli", "__main__", "bench", "picture"),
-    *("mistakes", "soak", "mutants", "fuzz", "soak_server", "peers"),
+    *("mistakes", "soak", "mutants", "fuzz", "soak_server", "peers", "guard", "lesson", "lessons"),
 )
 
 

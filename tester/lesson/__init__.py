@@ -1,0 +1,43 @@
+"""What the notebooks need: servers, conversations, pictures, the step, exercises.
+
+start(6); talk(b"GET / HTTP/1.1\\r\\n…")     a server, and a conversation with it
+timeline(…), bars(…), plot(…), ribbon(7)    pictures
+anatomy(…), bytes_of(…), panel({…})         bytes, part by part
+step(7, {…}), load(7)                       what a stage changed, and its functions
+mistake(7, "…"), verdict(…), expose(…)      what goes wrong
+begin(), grade(7)                           the learner's own server
+"""
+
+from tester.lesson.exercises import begin, expose, grade, verdict
+from tester.lesson.panel import panel
+from tester.lesson.pictures import bars, bytes_of, plot, ribbon, timeline
+from tester.lesson.servers import LessonError, load, mistake, serving, slowed, start, stop
+from tester.lesson.shell import curl
+from tester.lesson.steps import step
+from tester.lesson.talk import scene, talk
+from tester.lesson.views import anatomy
+
+__all__ = [
+    "LessonError",
+    "anatomy",
+    "bars",
+    "begin",
+    "bytes_of",
+    "curl",
+    "expose",
+    "grade",
+    "load",
+    "mistake",
+    "panel",
+    "plot",
+    "ribbon",
+    "scene",
+    "serving",
+    "slowed",
+    "start",
+    "step",
+    "stop",
+    "talk",
+    "timeline",
+    "verdict",
+]

@@ -1,0 +1,355 @@
+"""What a learner does: break a server, find out which of two is broken, and grade an own one."""
+
+from __future__ import annotations
+
+import html
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tester.grading import Grading, Helper
+from tester.ladder import ROOT
+from tester.lesson.servers import LessonError, find_stage, serving
+from tester.lesson.talk import ENDINGS, Client, Scene
+from tester.lesson.views import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    RED,
+    Row,
+    View,
+    part_rows,
+    prose,
+    rows_html,
+    rows_text,
+)
+from tester.mistakes import Mistake, catch, checks
+from tester.report.bytes_view import visible_line
+from tester.report.terminal import choose_first
+from tester.response import Malformed, ResponseReader
+from tester.results import CheckResult, Failure, StageResult
+from tester.suite import split_docstring
+
+OWN_SERVER = "my_server.py"
+EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of an answer: longer than any idle timeout here.
+FIRST_WITH_ANSWERS = 3  # Before this stage, a right server hangs up without a word.
+CHANGING = ("date",)  # Fields whose values differ from answer to answer, and mean nothing here.
+BEGINNING = '''\
+"""My HTTP server. The lessons say, stage by stage, what belongs in it."""
+
+import os
+import socket
+
+port = int(os.environ.get("PORT", 4221))  # The tester says which port; by hand, it is 4221.
+
+# Stage 1: take the port, and accept clients, one after another. Your code begins here.
+'''
+
+# --- Cards: something short in a frame ------------------------------------------------------------
+
+
+def card(title: str, body: str, colour: str, text: str = "") -> View:
+    """Return HTML with a title and a coloured edge; `text` is its plain form."""
+    style = f"border-left:4px solid {colour};padding:2px 12px;margin:4px 0"
+    heading = f'<strong style="color:{colour}">{html.escape(title)}</strong>'
+    return View(f'<div style="{style}">{heading}{body}</div>', f"{title}\n{text}".rstrip())
+
+
+def fold(summary: str, content: str) -> str:
+    """Return HTML that shows `content` only when `summary` is clicked."""
+    return f"<details><summary>{summary}</summary>{content}</details>"
+
+
+# --- Mistakes -------------------------------------------------------------------------------------
+
+
+def verdict(which: Mistake) -> View:
+    """Run the tester's check that catches a mistake, and show what it says."""
+    failure = catch(which)
+    if failure is None:
+        raise LessonError(f"the tester did not catch this mistake: {which.title}")
+    title, why, hint = split_docstring(checks()[which.rule][0].__doc__ or "")
+    name = check_name(which.rule)
+    body, text = _failure_body(failure, why, hint)
+    heading = f"<p>{prose(title)}</p>"
+    return card(f"✗ {name}", heading + body, RED, f"{title}\n{text}")
+
+
+def check_name(rule: str) -> str:
+    """`test_length_counts_bytes` -> `length counts bytes`, as the lessons call it."""
+    return rule.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+
+
+def _failure_body(failure: Failure, why: str, hint: str) -> tuple[str, str]:
+    """Return what a failed check has to say, as HTML and as text."""
+    lines = [f"<p>{prose(failure.message)}</p>"] if failure.message else []
+    labels = {"expected": failure.expected, "got": failure.got, "likely": failure.likely}
+    rows = [Row(f"{name + ':':<10}{words}") for name, words in labels.items() if words]
+    if failure.pointer:
+        before = visible_line(failure.pointer.line[: failure.pointer.index])
+        rows.append(Row(f"{'here:':<10}{visible_line(failure.pointer.line[:90])}"))
+        rows.append(Row(" " * (10 + len(before)) + "^", "surplus"))
+    lines.append(rows_html(rows) if rows else "")
+    exchange = _exchange_rows(failure)
+    lines.append(fold("The bytes on the wire", rows_html(exchange)) if exchange else "")
+    lines += [
+        f"<p><strong>{name}:</strong> {prose(words)}</p>"
+        for name, words in (("Why", why), ("Hint", hint))
+        if words
+    ]
+    text = "\n".join(
+        filter(None, [failure.message, rows_text(rows), f"Why: {why}", f"Hint: {hint}"])
+    )
+    return "".join(lines), text
+
+
+def _exchange_rows(failure: Failure) -> list[Row]:
+    """Return the rows of what a check sent and received."""
+    rows: list[Row] = []
+    for message in failure.exchange:
+        sent = message.direction == "sent"
+        rows.append(Row("→ the tester sends" if sent else "← the server answers", "side"))
+        rows += part_rows(message.data)
+    return [*rows, Row(f"■ {failure.ending}", "note")] if rows and failure.ending else rows
+
+
+# --- Expose: the reversed exercise ----------------------------------------------------------------
+
+Conversation = Callable[[Callable[[], Client]], Any]
+
+
+class Exposure(View):
+    """What came of a try to expose a broken server."""
+
+    def __init__(self, exposed: bool, view: View) -> None:
+        """Keep whether it succeeded, and how to show it."""
+        super().__init__(view.html, view.text)
+        self.exposed = exposed
+
+
+def expose(
+    what: bytes | Sequence[bytes] | Conversation, *, broken: Mistake, right: int
+) -> Exposure:
+    """Put the same to a broken server and to a right one, and say whether it tells them apart.
+
+    `what` is a request, or a list of pieces that are sent one after the other, or a function. The
+    function is called with another one, `connect`, which returns a new client with `send`,
+    `receive` and the like; what it returns is compared: bytes, mostly. Raises LessonError.
+    """
+    talks = _as_conversation(what)
+    with serving(right) as server:
+        good, good_alive = _converse(talks, server), _still_serves(server)
+    with serving(broken) as server:
+        bad, bad_alive = _converse(talks, server), _still_serves(server)
+    problem = _problem(good, right) if good_alive else "it did not survive"
+    exposed = not problem and (not bad_alive or _essence(good) != _essence(bad))
+    return Exposure(exposed, _exposure_view(exposed, problem, good, bad, bad_alive))
+
+
+def _as_conversation(what: bytes | Sequence[bytes] | Conversation) -> Conversation:
+    """Return a function that sends the pieces and returns all that comes back."""
+    if callable(what):
+        return what
+    pieces = [what] if isinstance(what, bytes) else list(what)
+    if not all(isinstance(piece, bytes) for piece in pieces) or not any(pieces):
+        raise LessonError('write the request as bytes, such as b"GET / HTTP/1.1\\r\\n\\r\\n"')
+
+    def send(connect: Callable[[], Client]) -> bytes:
+        """Send all, and wait for the end."""
+        client = connect()
+        for number, piece in enumerate(pieces):
+            if number:
+                client.wait_end(0.05)
+            client.send(piece)
+        client.wait_end(EXPOSE_TIMEOUT)
+        ending = client.ending or "open"
+        return client.received + f"\n■ {ENDINGS[ending]}".encode()
+
+    return send
+
+
+def _converse(talks: Conversation, server: Any) -> Any:
+    """Hold a conversation with a server; return what came of it."""
+    with Scene(server) as scene:
+        return talks(lambda: scene.client(f"client {len(scene.clients) + 1}"))
+
+
+def _still_serves(server: Any) -> bool:
+    """Return whether a new client gets any answer, or at least an end."""
+    with Scene(server) as scene:
+        client = scene.client("after")
+        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return client.ending != "refused" and (bool(client.receive()) or client.ending == "closed")
+
+
+def _split_ending(result: Any) -> tuple[bytes, str]:
+    """Return the bytes of a result, and how the connection ended."""
+    data = result if isinstance(result, bytes) else str(result).encode()
+    data, _, ending = data.partition("\n■ ".encode())
+    return data, ending.decode()
+
+
+def _problem(result: Any, stage: int) -> str:
+    """Return why the right server's answer is none to compare with, or nothing."""
+    answered = bool(_split_ending(result)[0]) if result else False
+    return "" if answered or stage < FIRST_WITH_ANSWERS else "it did not answer either"
+
+
+def _essence(result: Any) -> Any:
+    """Return what counts of a result: all, but for fields that change from answer to answer.
+
+    Bytes that are no well-formed answer, or have something after it, count as they are.
+    """
+    if not isinstance(result, bytes):
+        return result
+    data, ending = _split_ending(result)
+    reader = ResponseReader()
+    try:
+        reader.feed(data)
+        if not reader.end() or reader.extra:
+            return data, ending
+    except Malformed:
+        return data, ending
+    response = reader.response
+    fields = sorted((n.lower(), v) for n, v in response.fields if n.lower() not in CHANGING)
+    return response.status, fields, response.body, response.framing, ending
+
+
+def _exposure_view(exposed: bool, problem: str, good: Any, bad: Any, bad_alive: bool) -> View:
+    """Show both answers, and the verdict."""
+    if exposed:
+        title, words, colour = (
+            "✓ Exposed!",
+            "The right server holds, the broken one gives itself away.",
+            GREEN,
+        )
+    elif problem:
+        title, colour = "✗ Not yet", ORANGE
+        words = f"The right server fails as well: {problem}. Is the request whole, and right?"
+    else:
+        title, colour = "✗ Not yet", ORANGE
+        words = "Both servers give the same answer. Where would they have to differ?"
+    rows = [Row("← the right server", "side"), *_result_rows(good)]
+    rows += [Row(""), Row("← the broken server", "side"), *_result_rows(bad)]
+    if not bad_alive:
+        rows.append(Row("■ after that, it serves nobody any more", "surplus"))
+    text = f"{words}\n{rows_text(rows)}"
+    return card(title, f"<p>{words}</p>{rows_html(rows)}", colour, text)
+
+
+def _result_rows(result: Any) -> list[Row]:
+    """Return the rows of an answer, or of whatever a function returned."""
+    if not isinstance(result, bytes):
+        return [Row(f"  {result!r}")]
+    data, ending = _split_ending(result)
+    rows = list(part_rows(data)) if data else [Row("  (nothing)", "note")]
+    return [*rows, Row(f"■ {ending}", "note")] if ending else rows
+
+
+# --- Grading --------------------------------------------------------------------------------------
+
+
+def begin(path: str = OWN_SERVER) -> View:
+    """Make the learner's own server, a few lines with comments, unless there is one already.
+
+    Raises LessonError where it can't be written.
+    """
+    file = Path(path)
+    if file.exists():
+        return card(
+            "Your server is there already", f"<p><code>{path}</code> stays as it is.</p>", GREEN
+        )
+    try:
+        file.write_text(BEGINNING, encoding="utf-8")
+    except OSError as error:
+        raise LessonError(f"{path} can't be written: {error.strerror}") from None
+    words = f"It is called {path}, and is beside this notebook. Open it in the list on the left."
+    return card("Your server has been made", f"<p>{prose(words)}</p>", GREEN, words)
+
+
+def grade(stage: int, path: str = OWN_SERVER) -> View:
+    """Grade a server at a stage, and show the tester's report. Raises LessonError."""
+    title = find_stage(stage).title
+    if not Path(path).exists():
+        words = (
+            f"There is no {path} yet. The start page, 00-start-here, makes one. Write your server "
+            "in it, then run this cell again."
+        )
+        return card(f"Stage {stage}, {title}: not begun", f"<p>{prose(words)}</p>", BLUE, words)
+    return report(_grade_apart(Grading(str(path)), stage))
+
+
+def _grade_apart(grading: Grading, stage: int) -> StageResult:
+    """Grade in a process of its own, which cleans up by itself, also when it is interrupted."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", Helper.CODE, str(ROOT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        data, errors = process.communicate(pickle.dumps((grading, range(stage, stage + 1))))
+    except BaseException:
+        process.terminate()
+        process.communicate()
+        raise
+    if not data:
+        reason = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        raise LessonError(f"{grading.label} could not be graded: {reason or 'it was interrupted'}")
+    return pickle.loads(data)[0]
+
+
+def report(result: StageResult) -> View:
+    """Return the verdict on a stage as the tester's report does, in HTML."""
+    name = f"Stage {result.stage}, {result.title}"
+    if result.error:
+        output = rows_html([Row(line) for line in result.output.splitlines()[-15:]])
+        more = f"<p>{prose(result.error)}</p>" + (output if result.output else "")
+        return card(f"✗ {name}: it does not start", more, RED, result.error)
+    counts = _counts(result)
+    failed = [test for test in result.failures if test.kind == "requirement"]
+    failed.sort(key=lambda test: test is not choose_first(result))
+    stars = [test for test in result.failures if test.kind == "edge"]
+    body = f"<p>{counts}</p>"
+    text = [counts]
+    if result.looks_like and failed:
+        body += f"<p><strong>{prose(result.looks_like)}</strong></p>"
+        text.append(result.looks_like)
+    for number, test in enumerate(failed):
+        shown, words = _test_html(test, result.stage)
+        body += shown if number == 0 else fold(_summary(test, "✗"), shown)
+        text.append(words)
+    if stars:
+        inner = "".join(
+            fold(_summary(test, "☆"), _test_html(test, result.stage)[0]) for test in stars
+        )
+        body += fold(f"☆ edge cases still to win, never needed: {len(stars)}", inner)
+    if result.passed:
+        return card(f"✓ {name}: passed", body, GREEN, "\n".join(text))
+    return card(f"✗ {name}: not yet", body, RED, "\n".join(text))
+
+
+def _counts(result: StageResult) -> str:
+    """Return how much of a stage holds."""
+    (met, needed), (won, offered) = result.count("requirement"), result.count("edge")
+    return f"{met} of {needed} requirements, ★ {won} of {offered} edge cases"
+
+
+def _summary(test: CheckResult, mark: str) -> str:
+    """Return a failed check in a line of HTML."""
+    message = test.failure.message if test.failure else f"not run: {test.skipped}"
+    return f"{mark} {prose(test.title)} <span style='color:{GREY}'>{prose(message)}</span>"
+
+
+def _test_html(test: CheckResult, stage: int) -> tuple[str, str]:
+    """Return a failed check in full, as HTML and as text."""
+    failure = test.failure or Failure(f"not run: {test.skipped}")
+    body, text = _failure_body(failure, test.why, test.hint)
+    earlier = f" (a rule of stage {test.stage}, which still holds)" if test.stage != stage else ""
+    heading = f"<p><strong>✗ {prose(test.title)}</strong>{earlier}<br/>{check_name(test.id)}</p>"
+    return heading + body, f"✗ {test.title}{earlier}\n{text}"

@@ -1,0 +1,337 @@
+"""Pictures for the lessons, drawn as SVG from what was measured.
+
+They have no background, and colours that can be read on a light page and on a dark one.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tester.ladder import STAGES, get_stage
+from tester.lesson.servers import LessonError
+from tester.lesson.talk import ENDINGS, Event, Scene, Talk
+from tester.lesson.views import BLUE, GREEN, GREY, ORANGE, RED, TEAL, VIOLET
+from tester.report.bytes_view import visible_line
+
+FONT = "font-family:system-ui,sans-serif;font-size:12px"
+MONO = "font-family:ui-monospace,monospace;font-size:11.5px"
+SERIES = (BLUE, ORANGE, GREEN, VIOLET, TEAL, RED)
+SHORT_NAMES = (
+    *("Port", "Read", "200 OK", "404", "Path", "Routing", "Content", "Fields in", "Fields out"),
+    *("Many clients", "Query", "Files", "Types", "POST", "Keep-alive", "gzip", "Pipelining"),
+    "Chunks",
+)
+MOST_EVENTS = 40  # In one timeline.
+ROW, LONGEST_GAP = 27, 110  # Pixels between two events; those that time adds at most.
+SCALE = 130  # Pixels a second.
+
+
+class Picture:
+    """A drawing, with words for those who can't see it."""
+
+    def __init__(self, width: float, height: float, parts: Sequence[str], words: str) -> None:
+        """Put the parts together; all measures are in pixels."""
+        self.words = words
+        self.svg = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
+            f' viewBox="0 0 {width:.0f} {height:.0f}" role="img" style="{FONT}">'
+            f"<title>{html.escape(words.splitlines()[0])}</title>\n" + "\n".join(parts) + "\n</svg>"
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Give the notebook the drawing and the words."""
+        return {"image/svg+xml": self.svg, "text/plain": self.words}
+
+    def __repr__(self) -> str:
+        """Return the words."""
+        return self.words
+
+
+def _text(x: float, y: float, words: str, colour: str = GREY, **more: str) -> str:
+    """Return a text at a place; `more` are attributes, with _ for -."""
+    extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in more.items())
+    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}"{extra}>{html.escape(words)}</text>'
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, colour: str = GREY, width: float = 1) -> str:
+    """Return a straight line."""
+    return (
+        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+        f' stroke="{colour}" stroke-width="{width}"/>'
+    )
+
+
+def _box(x: float, y: float, width: float, height: float, colour: str, more: str = "") -> str:
+    """Return a filled rectangle with round corners."""
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="4"'
+        f' fill="{colour}"{more}/>'
+    )
+
+
+# --- The ribbon -----------------------------------------------------------------------------------
+
+
+def ribbon(stage: int = 0) -> Picture:
+    """Draw the eighteen stages: those behind `stage`, itself, and those to come.
+
+    Raises LessonError where there is no such stage; 0 is the beginning.
+    """
+    if not 0 <= stage <= len(STAGES):
+        raise LessonError(f"there is no stage {stage}: the stages are 1 to {len(STAGES)}")
+    parts = []
+    for number, name in enumerate(SHORT_NAMES, 1):
+        x, y = ((number - 1) % 9) * 98 + 2, ((number - 1) // 9) * 46 + 2
+        outline = f' stroke="{GREY}" stroke-opacity="0.6"'
+        if number == stage:
+            parts.append(_box(x, y, 92, 38, BLUE))
+        else:
+            done = number < stage
+            parts.append(
+                _box(x, y, 92, 38, GREEN, f' fill-opacity="{0.22 if done else 0}"{outline}')
+            )
+        colour = "#ffffff" if number == stage else GREEN if number < stage else GREY
+        mark = f"{number} ✓" if number < stage else str(number)
+        parts.append(_text(x + 8, y + 15, mark, colour, font_weight="bold"))
+        parts.append(_text(x + 8, y + 31, name, colour))
+    words = f"Stage {stage} of 18: {get_stage(stage).title}" if stage else "The eighteen stages"
+    return Picture(9 * 98, 92, parts, words)
+
+
+# --- Characters and bytes -------------------------------------------------------------------------
+
+
+def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
+    """Draw the characters of a text, and under each the bytes that it becomes, counted from 1.
+
+    Raises UnicodeEncodeError where `encoding` has no such character.
+    """
+    cell, parts, words = 34, [], []
+    at = 0
+    for number, character in enumerate(text):
+        data = character.encode(encoding)
+        colour = SERIES[number % 2] if len(data) > 1 else GREY
+        x, width = 90 + at * cell, len(data) * cell
+        shade = f' fill-opacity="0.14" stroke="{colour}" stroke-opacity="0.7"'
+        parts.append(_box(x + 1, 8, width - 2, 28, colour, shade))
+        shown = character if character.isprintable() and character != " " else "␣"
+        parts.append(
+            _text(x + width / 2, 27, shown, colour, text_anchor="middle", style="font-size:16px")
+        )
+        for index, byte in enumerate(data):
+            left = x + index * cell
+            parts.append(_box(left + 1, 40, cell - 2, 26, colour, shade))
+            middle = {"text_anchor": "middle", "style": MONO}
+            parts.append(_text(left + cell / 2, 57, f"{byte:02x}", colour, **middle))
+            parts.append(_text(left + cell / 2, 82, str(at + index + 1), GREY, **middle))
+        words.append(f"{shown}: {data.hex(' ')}")
+        at += len(data)
+    names = ((27, f"{len(text)} characters"), (57, f"{at} bytes"), (82, "counted"))
+    parts += [_text(4, y, name, GREY) for y, name in names]
+    told = f"{text!r} is {len(text)} characters and {at} bytes"
+    return Picture(100 + at * cell, 92, parts, "\n".join([told, *words]))
+
+
+# --- Timelines ------------------------------------------------------------------------------------
+
+
+def timeline(what: Talk | Scene, title: str = "") -> Picture:
+    """Draw a conversation: a lane for each client, one for the server, time runs downwards.
+
+    An arrow is bytes on their way, a coloured bar is a client that waits for its answer. Where
+    much time passes, there is more room.
+    """
+    events = what.events[:MOST_EVENTS]
+    names = list(dict.fromkeys(event.client for event in events))
+    lanes = _lanes(names)
+    top = 62 if title else 40
+    rows = _rows(events, top)
+    height = (rows[-1] if rows else top) + 34
+    parts = [_text(8, 18, title, GREY, font_weight="bold")] if title else []
+    for name, x in lanes.items():
+        colour = GREY if name == "server" else SERIES[names.index(name) % len(SERIES)]
+        parts.append(_text(x, top - 18, name, colour, text_anchor="middle", font_weight="bold"))
+        parts.append(_line(x, top - 10, x, height - 8, colour, 1.5))
+    parts += _waits(events, rows, lanes, names)
+    for event, y in zip(events, rows, strict=True):
+        colour = SERIES[names.index(event.client) % len(SERIES)]
+        parts.append(_text(8, y + 4, _clock(event.seconds), GREY, style=MONO))
+        parts += _arrow(event, y, lanes[event.client], lanes["server"], colour)
+    words = "\n".join([title or "A conversation in time", *(_say(event) for event in events)])
+    return Picture(max(lanes.values()) + (150 if len(names) == 1 else 130), height, parts, words)
+
+
+def _lanes(names: Sequence[str]) -> dict[str, float]:
+    """Return where the lanes stand; of two clients, one stands on either side of the server."""
+    if len(names) == 1:
+        return {names[0]: 120.0, "server": 560.0}
+    if len(names) == 2:
+        return {names[0]: 120.0, "server": 430.0, names[1]: 740.0}
+    lanes = {name: 110.0 + 110 * number for number, name in enumerate(names)}
+    return lanes | {"server": 110.0 * len(names) + 310}
+
+
+def _rows(events: Sequence[Event], top: float) -> list[float]:
+    """Return at which height each event stands: in order, with more room where time passes."""
+    rows: list[float] = []
+    for number, event in enumerate(events):
+        passed = event.seconds - events[number - 1].seconds if number else 0.0
+        y = rows[-1] + ROW + min(passed * SCALE, LONGEST_GAP) if rows else top + 8
+        rows.append(y)
+    return rows
+
+
+def _waits(
+    events: Sequence[Event], rows: Sequence[float], lanes: Mapping[str, float], names: Sequence[str]
+) -> list[str]:
+    """Return a bar for each time that a client waits, from its last bytes to the next answer."""
+    bars: list[str] = []
+    since: dict[str, float] = {}
+    for event, y in zip(events, rows, strict=True):
+        if event.kind == "sent":
+            since[event.client] = y
+        elif event.client in since and event.kind in ("received", "ended"):
+            began = since.pop(event.client)
+            if event.how == "left":  # It did not wait: it had nothing more to say.
+                continue
+            colour = SERIES[names.index(event.client) % len(SERIES)]
+            x = lanes[event.client] - 4
+            bars.append(_box(x, began, 8, y - began, colour, ' fill-opacity="0.45"'))
+    return bars
+
+
+def _arrow(event: Event, y: float, client: float, server: float, colour: str) -> list[str]:
+    """Return the drawing of one event: an arrow between the lanes, with what it carries."""
+    start, end = (client, server) if event.kind in ("sent", "connects") else (server, client)
+    side = 1 if server > client else -1
+    label_x = client + side * 14
+    anchor = "start" if side == 1 else "end"
+    label = _label(event)
+    if event.kind == "ended":
+        who = f"{RED if event.how in ('reset', 'refused') else GREY}"
+        mark = _line(client - 7, y, client + 7, y, who, 3)
+        return [mark, _text(label_x, y + 4, label, GREY, text_anchor=anchor, font_style="italic")]
+    direction = 1 if end > start else -1
+    dash = ' stroke-dasharray="4 3"' if event.kind == "connects" else ""
+    shaft = _line(start, y, end - direction * 5, y, colour, 1.5).replace("/>", f"{dash}/>")
+    head = f'<path d="M {end:.1f} {y:.1f} l {-8 * direction} -4 v 8 z" fill="{colour}"/>'
+    return [shaft, head, _text(label_x, y - 5, label, colour, text_anchor=anchor, style=MONO)]
+
+
+def _label(event: Event) -> str:
+    """Return what is written at an arrow."""
+    if event.kind == "connects":
+        return "connects"
+    if event.kind == "ended":
+        return ENDINGS[event.how].partition(":")[0]
+    line = visible_line(event.data.split(b"\r\n")[0])
+    size = f"{len(event.data)} byte{'s' * (len(event.data) != 1)}"
+    return f"{line[:27]}{'…' if len(line) > 27 or len(event.data) > 40 else ''}  {size}"
+
+
+def _clock(seconds: float) -> str:
+    """`0.0123` -> `12.3 ms`."""
+    return f"{seconds * 1000:.1f} ms" if seconds < 0.0995 else f"{seconds:.2f} s"
+
+
+def _say(event: Event) -> str:
+    """Return an event in words."""
+    arrow = {"sent": "→", "connects": "→", "received": "←", "ended": "■"}[event.kind]
+    return f"{_clock(event.seconds):>8}  {event.client} {arrow} {_label(event)}"
+
+
+# --- Plots ----------------------------------------------------------------------------------------
+
+
+def bars(values: Mapping[str, float], unit: str = "", title: str = "") -> Picture:
+    """Draw a bar for each value, longest at full width. Raises LessonError where there is none."""
+    if not values:
+        raise LessonError("there is nothing to draw: give at least one value")
+    room = 8 + 7.2 * max(map(len, values))
+    top, most = (30 if title else 8), max(values.values()) or 1
+    parts = [_text(8, 18, title, GREY, font_weight="bold")] if title else []
+    for number, (name, value) in enumerate(values.items()):
+        y = top + number * 28
+        colour = SERIES[number % len(SERIES)]
+        length = 440 * value / most
+        parts.append(_text(room - 6, y + 15, name, GREY, text_anchor="end"))
+        parts.append(_box(room, y, max(length, 2), 20, colour, ' fill-opacity="0.8"'))
+        parts.append(_text(room + length + 8, y + 15, f"{_figure(value)} {unit}".strip(), colour))
+    words = [title or "Bars", *(f"{name}: {_figure(v)} {unit}" for name, v in values.items())]
+    return Picture(room + 560, top + 28 * len(values) + 4, parts, "\n".join(words))
+
+
+def plot(
+    xs: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    *,
+    x: str = "",
+    y: str = "",
+    title: str = "",
+) -> Picture:
+    """Draw a line for each series over `xs`; `x` and `y` name the axes.
+
+    Raises LessonError where a series has not as many values as `xs`, or there is nothing.
+    """
+    if not xs or any(len(values) != len(xs) for values in series.values()):
+        raise LessonError("plot: each series needs a value for each x, and at least one")
+    left, top, width, height = 62, 34, 480, 220
+    highest = max((max(values) for values in series.values()), default=1) or 1
+    step = _step(highest)
+    highest = step * math.ceil(highest / step)
+    low, high = min(xs), max(xs)
+
+    def place(a: float, b: float) -> tuple[float, float]:
+        """Return where a point stands."""
+        return left + width * (a - low) / ((high - low) or 1), top + height * (1 - b / highest)
+
+    parts = [_text(8, 18, title, GREY, font_weight="bold")] if title else []
+    for number in range(round(highest / step) + 1):
+        level = place(low, number * step)[1]
+        parts.append(_line(left, level, left + width, level).replace("/>", ' opacity="0.35"/>'))
+        words = _figure(number * step)
+        parts.append(_text(left - 8, level + 4, words, GREY, text_anchor="end"))
+    for a in xs:
+        parts.append(_text(place(a, 0)[0], top + height + 18, _figure(a), text_anchor="middle"))
+    parts.append(_text(left + width / 2, top + height + 38, x, GREY, text_anchor="middle"))
+    parts.append(
+        _text(
+            14,
+            top + height / 2,
+            y,
+            text_anchor="middle",
+            transform=f"rotate(-90 14 {top + height / 2})",
+        )
+    )
+    ends: list[float] = []
+    for number, (name, values) in enumerate(series.items()):
+        colour = SERIES[number % len(SERIES)]
+        points = [place(a, b) for a, b in zip(xs, values, strict=True)]
+        path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>'
+        )
+        parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="4" fill="{colour}"/>' for a, b in points]
+        label_y = points[-1][1] + 4
+        while any(abs(label_y - other) < 15 for other in ends):
+            label_y -= 15
+        ends.append(label_y)
+        parts.append(_text(left + width + 12, label_y, name, colour, font_weight="bold"))
+    words = [title or "A plot", *(f"{n}: {', '.join(map(_figure, v))}" for n, v in series.items())]
+    return Picture(left + width + 190, top + height + 48, parts, "\n".join(words))
+
+
+def _step(highest: float) -> float:
+    """Return a round distance between two levels, so that there are three to seven of them."""
+    unit = 10 ** math.floor(math.log10(highest))
+    return next(unit * part for part in (0.1, 0.2, 0.5, 1, 2) if highest / (unit * part) <= 7)
+
+
+def _figure(value: float) -> str:
+    """Return a number with as many digits as tell something: `0.053`, `1.2`, `1200`."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}"

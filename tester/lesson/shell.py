@@ -1,0 +1,37 @@
+"""Other programs that talk to a lesson's server: curl."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+from tester.lesson.servers import Running, find_running
+from tester.lesson.views import Row, View, rows_html, rows_text
+
+TIMEOUT = 5  # Seconds until curl gives up.
+
+
+def curl(*words: str, server: Running | None = None) -> View:
+    """Run curl against the server that runs, and show what it prints.
+
+    A word that begins with `/` is a path on that server: `curl("-i", "/echo/hi")`. Where curl gives
+    up, its exit code is told. Raises LessonError where no server runs.
+    """
+    url = find_running(server).url
+    said = " ".join(["curl", *(f"http://localhost:4221{w}" if w[:1] == "/" else w for w in words)])
+    if not shutil.which("curl"):
+        return View("<p>curl is not on this machine: skipped.</p>", "curl is not on this machine")
+    arguments = [url + word if word.startswith("/") else word for word in words]
+    command = ["curl", "-sS", "--max-time", str(TIMEOUT), *arguments]
+    done = subprocess.run(command, capture_output=True, check=False)
+    text = done.stdout.decode("utf-8", "backslashreplace").replace("\r", "")
+    errors = done.stderr.decode("utf-8", "backslashreplace")
+    rows = [Row(f"$ {said}", "side")]
+    rows += [Row(line.replace(url, "http://localhost:4221")) for line in text.splitlines()]
+    rows += [
+        Row(line.replace(url, "http://localhost:4221"), "note") for line in errors.splitlines()
+    ]
+    code = done.returncode
+    end = f"■ curl's exit code is {code}: {'an error' if code else 'no error'}"
+    rows.append(Row(end, "surplus" if code else "note"))
+    return View(rows_html(rows), rows_text(rows))

@@ -1,0 +1,302 @@
+"""Runs the notebooks, keeps what they show, and opens them.
+
+    python -m tester.lessons run           run all notebooks, and keep their outputs: `make lessons`
+    python -m tester.lessons run 07 10     only these; with --fresh, keep no old output at all
+    python -m tester.lessons open          open the start page in JupyterLab: `make notebooks`
+
+What changes from run to run (times, ports, dates, pictures of measurements) is no difference: the
+output that was there before stays. So running a lesson again, here or in JupyterLab, changes
+nothing in git, and a true change is seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import nbformat
+import nbformat.sign
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from tester.ladder import ROOT, STAGES
+
+NOTEBOOKS = ROOT / "notebooks"
+START = "00-start-here.ipynb"
+NAMES = (START, *(stage.lesson.name for stage in STAGES))
+CELL_TIMEOUT = 60  # Seconds: only against hanging for ever.
+KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+YOURS = "yours"
+"""The tag of a cell whose output depends on the learner's own server: the kept one always stays."""
+VARIES = "varies"
+"""The tag of a cell whose text depends on the machine, such as on the version of curl."""
+NEWS = "@jupyterlab/apputils-extension:announcements"
+"""What asks, before the first lesson, whether one wants to have news about Jupyter."""
+PICTURES = ("image/svg+xml", "image/png")
+MASKS = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT", "DATE"),
+        (r"\d{2}/[A-Z][a-z]{2}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4}", "DATE"),
+        (r"\b(127\.0\.0\.1|localhost|\[::1\]):\d+", r"\1:PORT"),
+        (r"\bport \d{4,5}\b", "port PORT"),
+        (r"\bseed \d+", "seed SEED"),
+        (r"\b\d+(\.\d+)? ?(ms|s|seconds)\b", "TIME"),
+        (r"\b0x[0-9a-f]{6,}\b", "ADDRESS"),
+        (r"\bcurl/[\d.]+", "curl/VERSION"),
+        (r"\r\n", "\n"),  # JupyterLab drops each CR that was printed.
+        (r" +", " "),
+    )
+)
+
+# --- What is kept ---------------------------------------------------------------------------------
+
+
+def mask(text: str) -> str:
+    """Return text with a word in the place of whatever changes from run to run."""
+    for pattern, words in MASKS:
+        text = pattern.sub(words, text)
+    return text
+
+
+def _as_text(value: Any) -> str:
+    """Return a text of a notebook, which may be kept as a list of lines."""
+    return "".join(value) if isinstance(value, list) else str(value)
+
+
+def signature(outputs: Iterable[Any], *, varies: bool = False) -> list[Any]:
+    """Return what counts of a cell's outputs: two runs that have the same are equal.
+
+    Of a picture, and of all where the cell `varies`, only what kind of thing it is.
+    """
+    found: list[Any] = []
+    for output in outputs:
+        kind = output["output_type"]
+        if kind == "stream":
+            text = mask(_as_text(output["text"]))
+            if found and found[-1][:2] == [kind, output["name"]]:
+                text = found.pop()[2] + text  # How a text is cut into pieces is chance.
+            found.append([kind, output["name"], text])
+        elif kind == "error":
+            found.append([kind, output["ename"], mask(output["evalue"])])
+        else:
+            data = output["data"]
+            drawn = any(name in data for name in PICTURES)
+            texts = {} if drawn else {name: mask(_as_text(data[name])) for name in data}
+            found.append([kind, sorted(data), texts])
+    return [each[:2] for each in found] if varies else found
+
+
+def same_outputs(old: Any, new: Any) -> bool:
+    """Return whether what two runs of a cell have shown is the same, in what counts."""
+    tags = old.get("metadata", {}).get("tags", [])
+    if YOURS in tags:
+        return True
+    varies = VARIES in tags
+    return signature(old["outputs"], varies=varies) == signature(new["outputs"], varies=varies)
+
+
+def keep(old: Any, new: Any) -> None:
+    """Put back into the notebook `new` what `old` had, wherever that is the same in what counts.
+
+    Both are notebooks as JSON has them. A cell that was not run keeps its outputs as well.
+    """
+    before = {cell.get("id"): cell for cell in old["cells"]}
+    for cell in new["cells"]:
+        known = before.get(cell.get("id"))
+        if known is None or known["cell_type"] != cell["cell_type"]:
+            continue
+        if _as_text(known["source"]) != _as_text(cell["source"]):
+            continue
+        cell["metadata"] = known["metadata"]
+        if cell["cell_type"] != "code":
+            continue
+        idle = cell["execution_count"] is None and not cell["outputs"]
+        if idle or (known["outputs"] or not cell["outputs"]) and same_outputs(known, cell):
+            cell["outputs"] = known["outputs"]
+            cell["execution_count"] = known["execution_count"]
+    new["metadata"] = old["metadata"]
+
+
+def keep_before_save(model: dict[str, Any], path: str, contents_manager: Any, **_: Any) -> None:
+    """Do that whenever JupyterLab saves a lesson: `ContentsManager.pre_save_hook`."""
+    file = Path(contents_manager.root_dir, path)
+    if model.get("type") != "notebook" or not model.get("content"):
+        return
+    if file.parent.resolve() == NOTEBOOKS and file.name in NAMES and file.exists():
+        keep(nbformat.read(file, as_version=4), model["content"])
+
+
+# --- Running --------------------------------------------------------------------------------------
+
+
+def run_notebook(
+    path: Path, folder: Path, times: int = 1, more: Sequence[str] = ()
+) -> tuple[Any, list[Any]]:
+    """Run a notebook on a fresh kernel in `folder`, so many times on, and then the code `more`.
+
+    Returns it as it was kept, and as it is after each run. Raises CellExecutionError.
+    """
+    kept = nbformat.read(path, as_version=4)
+    runs = []
+    book = copy.deepcopy(kept)
+    client = NotebookClient(
+        book,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # It would warn of its own sockets.
+        resources={"metadata": {"path": str(folder)}},
+    )
+    with client.setup_kernel(env=kernel_environment(folder)):
+        for _ in range(times):
+            for index, cell in enumerate(book.cells):
+                client.execute_cell(cell, index)
+            runs.append(copy.deepcopy(book))
+        for code in more:
+            book.cells.append(nbformat.v4.new_code_cell(code))
+            client.execute_cell(book.cells[-1], len(book.cells) - 1)
+    return kept, runs
+
+
+def kernel_environment(folder: Path) -> dict[str, str]:
+    """Return the environment for a kernel: it finds this very tester, and `folder` for its files.
+
+    Colours are off, so that a text is the same whatever the terminal.
+    """
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "TMPDIR": str(folder),
+        "NO_COLOR": "1",
+        "IPYTHONDIR": str(folder / ".ipython"),  # Nothing of the user's own set-up.
+    }
+
+
+def tidy(book: Any) -> None:
+    """Leave out of a notebook what is different on each machine, and number its cells."""
+    book["metadata"] = METADATA
+    count = 0
+    for cell in book["cells"]:
+        cell["metadata"].pop("execution", None)
+        if cell["cell_type"] == "code":
+            count += 1
+            cell["execution_count"] = count
+            for output in cell["outputs"]:
+                output.pop("transient", None)
+                if output["output_type"] == "execute_result":
+                    output["execution_count"] = count
+
+
+def run_and_keep(path: Path, *, fresh: bool = False) -> bool:
+    """Run a notebook, and keep what it shows; return whether anything has changed.
+
+    If it is to be `fresh`, nothing stays of what it showed before. Raises CellExecutionError.
+    """
+    before = path.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="http-tester-run-") as folder:
+        kept, (book,) = run_notebook(path, Path(folder))
+    if not fresh:
+        keep(kept, book)
+    tidy(book)
+    after = nbformat.writes(book) + "\n"
+    if after != before:
+        path.write_text(after, encoding="utf-8")
+    return after != before
+
+
+def find_notebooks(numbers: Sequence[str] = ()) -> list[Path]:
+    """Return the notebooks that there are, or those with these numbers.
+
+    Raises ValueError where there is none of that number.
+    """
+    there = [NOTEBOOKS / name for name in NAMES if (NOTEBOOKS / name).exists()]
+    if not numbers:
+        return there
+    by_number = {int(path.name[:2]): path for path in there}
+    missing = [each for each in numbers if not each.isdigit() or int(each) not in by_number]
+    if missing:
+        known = ", ".join(f"{number:02}" for number in by_number)
+        raise ValueError(f"there is no lesson {missing[0]}: there are {known}")
+    return [by_number[int(each)] for each in numbers]
+
+
+def run(numbers: Sequence[str], *, fresh: bool = False) -> int:
+    """Run notebooks, say which have changed, and return the exit code."""
+    for path in find_notebooks(numbers):
+        try:
+            changed = run_and_keep(path, fresh=fresh)
+        except CellExecutionError as error:
+            last = [line for line in str(error).splitlines() if line.strip()][-1]
+            print(f"{path.name}: a cell failed: {last}", file=sys.stderr)
+            return 1
+        print(f"{path.name}: {'changed' if changed else 'as it was'}")
+    return 0
+
+
+# --- Opening --------------------------------------------------------------------------------------
+
+
+def open_lessons(options: Sequence[str]) -> NoReturn:
+    """Become JupyterLab, at the start page; `options` are JupyterLab's own.
+
+    What the lessons show was made by the code beside them, which is about to run anyway: so their
+    outputs are trusted, in a database of their own.
+    """
+    data = ROOT / ".venv" / "share" / "lessons"
+    data.mkdir(parents=True, exist_ok=True)
+    notary = nbformat.sign.NotebookNotary(data_dir=str(data))
+    for path in find_notebooks():
+        notary.sign(nbformat.read(path, as_version=4))
+    notary.store.close()
+    config = data / "labconfig" / "page_config.json"
+    config.parent.mkdir(exist_ok=True)
+    config.write_text(json.dumps({"disabledExtensions": {NEWS: True}}), encoding="utf-8")
+    folders = [str(data), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    environment = os.environ | {
+        "PYTHONPATH": kernel_environment(data)["PYTHONPATH"],
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(folders),
+    }
+    command = [
+        sys.executable,
+        *("-m", "jupyterlab"),
+        f"--ServerApp.root_dir={ROOT}",
+        f"--LabApp.default_url=/lab/tree/notebooks/{START}",
+        f"--NotebookNotary.data_dir={data}",
+        "--ContentsManager.pre_save_hook=tester.lessons.keep_before_save",
+        *options,
+    ]
+    os.execve(sys.executable, command, environment)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what `arguments` say, and return the exit code: 1 where a cell fails, 2 for an error."""
+    parser = argparse.ArgumentParser(prog="python -m tester.lessons", description="The lessons.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    runs = commands.add_parser("run", help="run notebooks and keep their outputs")
+    runs.add_argument("numbers", nargs="*", metavar="NN", help="which (all, unless told)")
+    runs.add_argument("--fresh", action="store_true", help="keep nothing, new pictures too")
+    commands.add_parser("open", help="open the start page in JupyterLab, with its options")
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.command == "run":
+        parser.error(f"what is {rest[0]}?")
+    try:
+        if options.command == "open":
+            open_lessons(rest)
+        return run(options.numbers, fresh=options.fresh)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,472 @@
+"""The module behind the notebooks: what it starts ends, and what it shows is true."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jupyter_client.manager import start_new_kernel
+
+from tester.ladder import STAGES, label, read_server, split_docstring
+from tester.lesson import (
+    LessonError,
+    anatomy,
+    bars,
+    begin,
+    bytes_of,
+    curl,
+    expose,
+    grade,
+    load,
+    mistake,
+    panel,
+    plot,
+    ribbon,
+    scene,
+    serving,
+    slowed,
+    start,
+    step,
+    stop,
+    talk,
+    timeline,
+    verdict,
+    views,
+)
+from tester.lesson.pictures import Picture
+from tester.lesson.steps import step_hunks
+from tester.lesson.views import split_parts
+from tester.lessons import kernel_environment
+
+GET = b"GET /echo/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+DEADLINE = 20.0  # Seconds until something must have happened, on a busy machine too.
+
+
+@pytest.fixture(autouse=True)
+def _leave_nothing() -> Iterator[None]:
+    """Stop what a test has started."""
+    yield
+    stop()
+
+
+def eventually(condition: object) -> bool:
+    """Wait until a function returns something true; return whether it did in time."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+# --- Servers --------------------------------------------------------------------------------------
+
+
+def test_one_server_at_a_time() -> None:
+    """The next one ends the one before, and nothing of that stays on the disk."""
+    first = start(6)
+    assert talk(GET % b"a").received.endswith(b"a")
+    folder = first.folder.parent
+    second = start(mistake(7, "counts letters"))
+    assert not first.alive and not folder.exists()
+    assert second.alive and "with a mistake" in repr(second)
+    stop()
+    assert not second.alive and "stopped" in repr(second)
+    with pytest.raises(LessonError, match="no server is running"):
+        talk(b"GET / HTTP/1.1\r\n\r\n")
+
+
+def test_beside_each_other() -> None:
+    """`serving` leaves the one alone that `start` has started."""
+    start(6)
+    with serving(7) as other:
+        assert b"Content-Length: 1" in talk(GET % b"a", server=other).received
+        assert b"Content-Length" not in talk(GET % b"a").received
+    assert not other.alive
+
+
+def test_all_that_can_be_started(tmp_path: Path) -> None:
+    """A path, a text, a slowed stage, a stage with files; and one line for what can't be."""
+    path = tmp_path / "own.py"
+    path.write_text(read_server(7), encoding="utf-8")
+    for what in (path, str(path), read_server(7), slowed(7, 0.01)):
+        start(what)
+        assert talk(GET % b"a").body == b"a"
+    start(12)
+    assert talk(b"GET /files/notes.txt HTTP/1.1\r\nHost: a\r\n\r\n").answer.status == 200
+    for wrong in (99, "nowhere.py", "print('no server')\n", "1 +\n"):
+        with pytest.raises(LessonError) as caught:
+            start(wrong)
+        assert "\n" not in str(caught.value)
+        assert caught.value._render_traceback_() == [f"LessonError: {caught.value}"]
+
+
+def test_slow_is_slow() -> None:
+    """An answer of a slowed server takes as long as it was told to."""
+    start(slowed(10, 0.3))
+    assert talk(GET % b"a").seconds > 0.3
+
+
+@pytest.mark.parametrize("how", ["interrupt", "kill"])
+def test_nothing_outlives_the_kernel(how: str, tmp_path: Path) -> None:
+    """A server ends when a cell is interrupted, and when the kernel is killed without mercy."""
+    environment = kernel_environment(tmp_path)
+    manager, client = start_new_kernel(env=environment, cwd=str(tmp_path))
+    try:
+        client.execute_interactive("from tester.lesson import *; server = start(7)", timeout=60)
+        servers = list(processes(tmp_path, "server.py"))
+        assert servers and list(tmp_path.glob("http-tester*"))
+        if how == "kill":
+            os.kill(manager.provisioner.pid, signal.SIGKILL)
+        else:
+            client.execute("print('asleep'); import time; time.sleep(60)")
+            while client.get_iopub_msg(timeout=60)["content"].get("text") != "asleep\n":
+                pass
+            manager.interrupt_kernel()
+        assert eventually(lambda: not list(processes(tmp_path, "server.py")))
+        assert eventually(lambda: not list(tmp_path.glob("http-tester*")))
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert eventually(lambda: not list(processes(tmp_path, "")))
+
+
+def processes(folder: Path, words: str) -> Iterator[int]:
+    """Yield those that were started with TMPDIR=folder and have `words` on their command line."""
+    for process in psutil.process_iter(["environ", "cmdline", "status"]):
+        ours = (process.info["environ"] or {}).get("TMPDIR") == str(folder)
+        if ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+            if words in " ".join(process.info["cmdline"] or []):
+                yield process.pid
+
+
+def test_load_gives_functions() -> None:
+    """Each stage's, and starts nothing."""
+    stage = load(7)
+    assert b"Content-Length: 2\r\n" in stage.build_head(stage.Response(body=b"hi"))
+    with pytest.raises(LessonError):
+        load(0)
+
+
+def test_mistakes_by_their_words() -> None:
+    """Exactly one must fit, else all titles are told."""
+    assert mistake(7, "COUNTS LETTERS").rule == "test_length_counts_bytes"
+    for words in ("Content-Length", "nonsense"):
+        with pytest.raises(LessonError, match="Pages are sent as plain text"):
+            mistake(7, words)
+
+
+# --- Conversations --------------------------------------------------------------------------------
+
+
+def test_talk_keeps_all() -> None:
+    """Both directions, the answers, the end; on one connection, as many answers as wanted."""
+    start(18)
+    said = talk(LAST.replace(b"close", b"keep-alive"), LAST, answers=2)
+    assert len(said.answers) == 2 and said.sent.count(b"GET") == 2
+    assert said.answer.status == 200 and said.body == said.answers[1].body
+    said = talk(LAST)
+    assert said.closed and said.ending == "the server closed the connection"
+    assert [event.kind for event in said.events] == ["connects", "sent", "received", "ended"]
+    shown = said._repr_mimebundle_()
+    assert "status line" in shown["text/plain"] and "status line" in shown["text/html"]
+
+
+def test_what_is_no_answer_is_shown_as_well() -> None:
+    """Half an answer, silence, a refused connection."""
+    program = (
+        "import os, socket\n"
+        "listener = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
+        "kept = []\n"
+        "while True:\n"
+        "    kept.append(listener.accept()[0])\n"
+        "    kept[-1].sendall({!r})\n"
+    )
+    start(program.format(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello"))
+    said = talk(b"GET / HTTP/1.1\r\n\r\n", seconds=0.3)
+    assert not said.answers and "4 more were promised" in str(views.bundle(rows(said)))
+    assert said.ending == "nothing more came, so the client hung up"
+    server = start(7)
+    address = server.address
+    server.stop()
+    server._server.address = address
+    assert "refused" in talk(b"GET / HTTP/1.1\r\n\r\n", server=server).ending
+
+
+def rows(said: object) -> list[views.Row]:
+    """Return the rows that show a conversation."""
+    return views.exchange_rows(said.events, said.ending)
+
+
+def test_a_scene_notes_when_things_come() -> None:
+    """An answer bears the time of its arrival, not of the moment when it was read."""
+    start(10)
+    with scene() as play:
+        anna, ben = play.client("Anna"), play.client("Ben")
+        ben.send(GET % b"ben")
+        assert ben.wait_for(b"ben")
+        play.wait(0.2)
+        anna.send(GET % b"anna")
+        assert anna.receive().endswith(b"anna") and ben.receive().endswith(b"ben")
+    at = {(event.client, event.kind): event.seconds for event in play.events}
+    assert at["Ben", "received"] < at["Anna", "sent"] - 0.1
+
+
+def test_answers_to_head_have_no_body() -> None:
+    """So the second answer begins where the first head ends."""
+    start(18)
+    head = LAST.replace(b"GET", b"HEAD").replace(b"close", b"keep-alive")
+    said = talk(head, LAST, answers=2)
+    assert [bool(answer.body) for answer in said.answers] == [False, True]
+
+
+def test_curl_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exit code is told; where there is no curl, a word instead."""
+    start(mistake(7, "counts a line end that is not sent"))
+    if shutil.which("curl"):
+        assert "exit code is 18: an error" in curl("/echo/a").text
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "not on this machine" in curl("/").text
+    assert "not on this machine" in panel({"any": b"HTTP/1.1 204 No Content\r\n\r\n"}).text
+
+
+# --- Views ----------------------------------------------------------------------------------------
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        (ANSWER, ["status line", "field", "empty line: the end of the head", "body, 5 bytes"]),
+        (ANSWER + b"!", [*"...", "body, 5 bytes", "left over, 1 byte: part of no message"]),
+        (ANSWER[:-1], [*"...", "body, 4 bytes: 1 more were promised"]),
+        (ANSWER * 2, [*"...", "body, 5 bytes", *"...", "body, 5 bytes"]),
+        (ANSWER.replace(b"Content-Length: 5", b"X:"), [*"...", "body, 5 bytes"]),
+        (b"GET / HTTP/1.1\r\n\r\n" * 2, ["request line", ".", "request line", "."]),
+        (
+            b"HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n",
+            [*"...", "body, 0 bytes: 5 more were promised"][:3],
+        ),
+        (b"hello", ["text that is no HTTP"]),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nhi\r\n0\r\nA: b\r\n\r\n",
+            [
+                *("...", "...", "...", "chunk size: 2", "chunk, 2 bytes", "end of the chunk"),
+                *("last chunk: the end is near", "trailer field", "empty line: the end"),
+            ],
+        ),
+    ],
+    ids=["answer", "surplus", "short", "two", "to the end", "requests", "304", "text", "chunks"],
+)
+def test_parts_have_their_names(data: bytes, names: list[str]) -> None:
+    """A dot stands for any name."""
+    found = [part.name for part in split_parts(data)]
+    assert len(found) == len(names)
+    for name, expected in zip(found, names, strict=True):
+        assert expected in (".", "...") or name == expected
+
+
+FRAGMENTS = (
+    *(b"HTTP/1.1 200 OK\r\n", b"GET / HTTP/1.1\r\n", b"Content-Length: 5\r\n", b"\r\n", b"\n"),
+    *(b"Transfer-Encoding: chunked\r\n", b"5\r\n", b"0\r\n", b"hello", b"\xff", b"\r", b"X y"),
+)
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(b"".join))
+def test_parts_cover_all_bytes(data: bytes) -> None:
+    """Whatever comes: each byte is in one part, in order, and it can be shown."""
+    parts = split_parts(data)
+    edges = [part.start for part in parts] + [len(data)]
+    assert edges[0] == 0
+    assert all(part.stop == after for part, after in zip(parts, edges[1:], strict=True))
+    assert anatomy(data).text is not None
+
+
+def test_html_is_safe_and_reads_without_styles() -> None:
+    """What a server sends is never run in the notebook."""
+    shown = anatomy(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<script>\\").html
+    assert "<script>" not in shown
+    bare = re.sub(r"<[^>]+>", "", shown)
+    assert "&lt;script&gt;\\\\" in bare and "body, 9 bytes" in bare
+
+
+def luminance(colour: str) -> float:
+    """Return how bright a colour is, from 0 to 1, as WCAG 2 says."""
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    linear = (p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return sum(share * p for share, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("name", ["BLUE", "GREEN", "ORANGE", "RED", "VIOLET", "TEAL", "GREY"])
+def test_colours_can_be_read_on_light_and_dark(name: str) -> None:
+    """With a contrast of 4 and more, on white and on JupyterLab's dark page."""
+    bright = luminance(getattr(views, name))
+    assert 1.05 / (bright + 0.05) > 4
+    assert (bright + 0.05) / (luminance("#111111") + 0.05) > 4
+
+
+# --- Pictures -------------------------------------------------------------------------------------
+
+
+def texts(picture: Picture) -> str:
+    """Return the words in a drawing, which has to be well-formed."""
+    root = ElementTree.fromstring(picture.svg)
+    return " | ".join(
+        filter(None, (each.text for each in root.iter() if each.tag.endswith("text")))
+    )
+
+
+def test_pictures_show_what_they_are_given() -> None:
+    """Names and figures; `&` and `<` do no harm."""
+    assert "6 ✓" in texts(ribbon(7)) and "7 ✓" not in texts(ribbon(7))
+    assert "18" in texts(ribbon()) and "✓" not in texts(ribbon())
+    assert "1.5 s" in texts(bars({"a & b": 1.5, "<c>": 0.25}, "s", "Title"))
+    drawn = texts(plot([1, 2, 4], {"one": [0.1, 0.2, 0.4]}, x="clients", y="s", title="T"))
+    assert "clients" in drawn and "one" in drawn
+    assert "3 bytes" in texts(bytes_of("hé")) and "c3" in texts(bytes_of("hé"))
+    for wrong in (lambda: ribbon(19), lambda: bars({}), lambda: plot([1, 2], {"a": [1]})):
+        with pytest.raises(LessonError):
+            wrong()
+
+
+def test_a_timeline_has_a_lane_for_each() -> None:
+    """One client, two on either side of the server, or more."""
+    start(10)
+    for number in (1, 2, 3):
+        with scene() as play:
+            clients = [play.client(f"client {each}") for each in range(number)]
+            for client in clients:
+                client.send(GET % b"%26%3C")
+            assert all(client.receive() for client in clients)
+        words = texts(timeline(play, "Title"))
+        assert words.count("connects") == number and "client 0" in words and "server" in words
+        assert "GET /echo/%26%3C HTTP/1.1" in words
+
+
+# --- The step -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(1, len(STAGES) + 1))
+def test_hunks_hold_all_changes(number: int) -> None:
+    """What all hunks add and remove is what the stage adds and removes, blank lines aside."""
+    older, newer = (
+        split_docstring(read_server(each), label(each))[1].splitlines() if each else []
+        for each in (number - 1, number)
+    )
+    lines = [line for hunk in step_hunks(number) for line in hunk.lines]
+    added = [line[1:] for line in lines if line[0] == "+" and line[1:].strip()]
+    removed = [line[1:] for line in lines if line[0] == "-" and line[1:].strip()]
+    kept = [line for line in older if line.strip()]
+    matcher = difflib.SequenceMatcher(None, older, newer, autojunk=False)
+    codes = [code for code in matcher.get_opcodes() if code[0] != "equal"]
+    assert added == [line for c in codes for line in newer[c[3] : c[4]] if line.strip()]
+    assert removed == [line for c in codes for line in older[c[1] : c[2]] if line.strip()]
+    assert len(kept) - len(removed) + len(added) == sum(bool(line.strip()) for line in newer)
+
+
+def test_every_hunk_needs_a_reason() -> None:
+    """And every reason a hunk, so that no lesson falls behind its server."""
+    reasons = {hunk.place: f"reason {at}" for at, hunk in enumerate(step_hunks(7))}
+    shown = step(7, reasons)
+    assert all(why in shown.text and why in shown.html for why in reasons.values())
+    with pytest.raises(LessonError, match="no reason for the change in build_head"):
+        step(7, {place: why for place, why in reasons.items() if place != "build_head"})
+    with pytest.raises(LessonError, match="no change has 'nonsense' in it"):
+        step(7, reasons | {"nonsense": "?"})
+
+
+# --- Exercises ------------------------------------------------------------------------------------
+
+
+def test_expose_tells_servers_apart() -> None:
+    """A request that both answer alike exposes nothing, nor does one that the right one refuses."""
+    letters = mistake(7, "counts letters")
+    assert expose(GET % b"%C3%A9", broken=letters, right=7).exposed
+    assert not expose(GET % b"e", broken=letters, right=7).exposed
+    assert expose([b"GET /echo/", b"%C3%A9 HTTP/1.1\r\n\r\n"], broken=letters, right=7) is not None
+    with pytest.raises(LessonError, match="as bytes"):
+        expose("GET / HTTP/1.1\r\n\r\n", broken=letters, right=7)
+
+
+def test_expose_takes_a_conversation() -> None:
+    """Several clients; what the function returns is compared, and nothing is no answer."""
+    shared = mistake(10, "share one buffer")
+
+    def mixed(connect: object) -> bytes:
+        """Let one begin, and another one ask."""
+        anna, ben = connect(), connect()
+        anna.send(b"GET /echo/an")
+        anna.wait_end(0.5)
+        ben.send(GET % b"ben")
+        return ben.receive()
+
+    assert expose(mixed, broken=shared, right=10).exposed
+    nothing = expose(lambda connect: connect().receive(0.1), broken=shared, right=10)
+    assert not nothing.exposed and "did not answer" in nothing.text
+
+
+def test_expose_sees_a_server_die() -> None:
+    """One that does not survive has given itself away, also where no answer is expected yet."""
+    strict = mistake(2, "decoded as UTF-8")
+    assert expose(b"GET /\xff HTTP/1.1\r\n\r\n", broken=strict, right=2).exposed
+    assert not expose(b"GET / HTTP/1.1\r\n\r\n", broken=strict, right=2).exposed
+
+
+def test_verdict_is_what_the_tester_says() -> None:
+    """With the check's own name, its why and its hint."""
+    shown = verdict(mistake(7, "counts letters"))
+    assert shown.text.startswith("✗ length counts bytes\n") and "Hint: `body" in shown.text
+
+
+def test_the_panel_shows_who_is_strict() -> None:
+    """Ours refuses what curl lets pass."""
+    shown = panel({"right": ANSWER, "surplus": ANSWER + b"\r\n", "short": ANSWER[:-2]}).text
+    right, surplus, short = (
+        dict(re.findall(r"([\w. ]+): ([^;]+)", line.partition("| ")[2]))
+        for line in shown.splitlines()
+    )
+    assert all("hello" in words for words in right.values() if "not on" not in words)
+    assert "2 bytes too many" in surplus[" our tester"] and "hello" in surplus[" http.client"]
+    assert all(words.startswith("refuses") for words in short.values() if "not on" not in words)
+
+
+def test_begin_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes a file that Python can run, once."""
+    monkeypatch.chdir(tmp_path)
+    assert "made" in begin().text
+    file = tmp_path / "my_server.py"
+    compile(file.read_text(encoding="utf-8"), "my_server.py", "exec")
+    file.write_text("mine", encoding="utf-8")
+    assert "there already" in begin().text
+    assert file.read_text(encoding="utf-8") == "mine"
+
+
+def test_grade_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Friendly without a server, red with the bytes and the why, green when it is passed."""
+    monkeypatch.chdir(tmp_path)
+    assert "not begun" in grade(7).text
+    file = tmp_path / "my_server.py"
+    for source, words in (
+        ("1 +\n", "does not start"),
+        (read_server(6), "The bytes on the wire"),
+        (read_server(7), "passed"),
+    ):
+        file.write_text(source, encoding="utf-8")
+        shown = grade(7)
+        assert words in shown.html
+    assert shown.text.startswith("✓ Stage 7")
+    with pytest.raises(LessonError):
+        grade(99)
