@@ -183,7 +183,8 @@ def _still_serves(server: Any) -> bool:
     with Scene(server) as scene:
         client = scene.client("after")
         client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        return client.ending != "refused" and (bool(client.receive()) or client.ending == "closed")
+        served = bool(client.receive(EXPOSE_TIMEOUT)) or client.ending == "closed"
+    return served and server.survives()
 
 
 def _split_ending(result: Any) -> tuple[bytes, str]:

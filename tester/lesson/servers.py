@@ -97,6 +97,10 @@ class Running:
         """Whether its process still runs."""
         return self._server.address is not None and self._server.exit_code is None
 
+    def survives(self) -> bool:
+        """Return whether it still runs, and is not just about to end."""
+        return self._server.address is not None and self._server.wait_for_exit() is None
+
     def printed(self, lines: int = 12) -> str:
         """Return the last `lines` lines that it has printed."""
         output = self._server.output
