@@ -1,5 +1,6 @@
 """`python -m tester`."""
 
+import contextlib
 import importlib.util
 import os
 import sys
@@ -26,5 +27,7 @@ if __name__ == "__main__":
 
         sys.exit(main())
     except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        sys.exit(130)
+        print("\nStopped.", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        os._exit(130)  # All is cleaned up. One more Ctrl-C on Python's own way out would change it.
