@@ -348,7 +348,7 @@ def open_listener() -> socket.socket:
     except (OSError, OverflowError) as error:
         sys.stderr.write(f"Can't use port {settings.port}: {error}. Free it, or set PORT.\n")
         raise SystemExit(2) from None
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # Descriptors; not all are ours at once.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # Descriptors, if we ask
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * MAX_CONNECTIONS), most))
     listener.listen(MAX_CONNECTIONS)  # So many may wait to be accepted.
     return listener
