@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import html
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from tester.lesson.views import COLOURS, GREY, PRE, View, prose, span
 
 CONTEXT = 2  # Lines shown around a change.
 OUTSIDE = "at the top of the file"
+LAST = "at the end of the file"
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Hunk:
 def step_hunks(number: int) -> list[Hunk]:
     """Return the changes from the stage before to stage `number`, but for the module's docstring.
 
-    Two changes within one function, or side by side, are one hunk. Raises LessonError where
-    there is no such stage.
+    Two changes within one function, or side by side, are one hunk. Of the first stage all is new:
+    there, each function is a hunk. Raises LessonError where there is no such stage.
     """
     find_stage(number)
     older, newer = (_body(each) for each in (number - 1, number))
     old_places, new_places = _places(older), _places(newer)
+    if not older:
+        return _whole_file(newer, new_places)
     matcher = difflib.SequenceMatcher(None, older, newer, autojunk=False)
     groups: list[tuple[str, list[tuple[str, int, int, int, int]]]] = []
     for code in matcher.get_opcodes():
@@ -53,6 +57,17 @@ def step_hunks(number: int) -> list[Hunk]:
         else:
             groups.append((place, [code]))
     return [Hunk(place, _hunk_lines(codes, older, newer)) for place, codes in groups]
+
+
+def _whole_file(lines: list[str], places: list[str]) -> list[Hunk]:
+    """Return a hunk for each function or class, and for what stands before and after them all."""
+    hunks: list[Hunk] = []
+    for place, rows in itertools.groupby(zip(places, lines, strict=True), key=lambda row: row[0]):
+        text = "\n".join(line for _, line in rows).strip("\n")
+        if text:
+            name = LAST if hunks and place == OUTSIDE else place
+            hunks.append(Hunk(name, tuple(f"+{line}" for line in text.split("\n"))))
+    return hunks
 
 
 def _body(number: int) -> list[str]:
@@ -138,6 +153,7 @@ def _hunk_html(hunk: Hunk, why: str) -> str:
     lines = [
         span(html.escape(line), COLOURS[kinds[line[0]]] or f"color:{GREY}") for line in hunk.lines
     ]
-    place = hunk.place if hunk.place == OUTSIDE else f"in <code>{html.escape(hunk.place)}</code>"
+    outside = hunk.place in (OUTSIDE, LAST)
+    place = hunk.place if outside else f"in <code>{html.escape(hunk.place)}</code>"
     heading = f"<strong>{place[0].upper()}{place[1:]}.</strong> {prose(why)}".rstrip()
     return f'<p>{heading}</p><pre style="{PRE};margin-bottom:14px">' + "\n".join(lines) + "</pre>"

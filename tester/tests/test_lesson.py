@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -45,7 +45,9 @@ from tester.lesson import (
     views,
 )
 from tester.lesson.pictures import Picture
-from tester.lesson.steps import step_hunks
+from tester.lesson.steps import LAST as LAST_LINES
+from tester.lesson.steps import OUTSIDE, step_hunks
+from tester.lesson.talk import Client
 from tester.lesson.views import split_parts
 from tester.lessons import kernel_environment
 
@@ -377,6 +379,15 @@ def test_hunks_hold_all_changes(number: int) -> None:
     assert len(kept) - len(removed) + len(added) == sum(bool(line.strip()) for line in newer)
 
 
+def test_the_first_stage_has_a_hunk_for_each_function() -> None:
+    """All of it is new, and nobody wants one reason for a whole program."""
+    places = [hunk.place for hunk in step_hunks(1)]
+    assert len(set(places)) == len(places) >= 5
+    assert places[0] == OUTSIDE and places[-1] == LAST_LINES and "open_listener" in places
+    shown = step(1, {place: f"reason {at}" for at, place in enumerate(places)})
+    assert "<strong>At the end of the file.</strong> reason" in shown.html
+
+
 def test_every_hunk_needs_a_reason() -> None:
     """And every reason a hunk, so that no lesson falls behind its server."""
     reasons = {hunk.place: f"reason {at}" for at, hunk in enumerate(step_hunks(7))}
@@ -389,6 +400,19 @@ def test_every_hunk_needs_a_reason() -> None:
 
 
 # --- Exercises ------------------------------------------------------------------------------------
+
+
+def test_expose_says_nothing_to_a_server_that_does_not_read() -> None:
+    """At stage 1, a request would be met by a reset, or by a plain end, as chance has it."""
+    greets = mistake(1, "greets the client")
+
+    def listen(connect: Callable[[], Client]) -> bytes:
+        """Return what comes unasked."""
+        client = connect()
+        client.wait_end()
+        return client.received
+
+    assert all(expose(listen, broken=greets, right=1).exposed for _ in range(5))
 
 
 def test_expose_tells_servers_apart() -> None:
