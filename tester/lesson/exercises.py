@@ -183,15 +183,12 @@ def _still_serves(server: Any) -> bool:
     """Return whether a new client gets any answer, or at least an end."""
     with Scene(server) as scene:
         client = scene.client("after")
-<<<<<<< HEAD
-        client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        served = bool(client.receive(EXPOSE_TIMEOUT)) or client.ending == "closed"
-    return served and server.survives()
-=======
         if server.stage >= FIRST_THAT_READS:
             client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        return client.ending != "refused" and (bool(client.receive()) or client.ending == "closed")
->>>>>>> 73ef5eca262ccb1a828937220fe11e176bdbe2b9
+        served = client.ending != "refused" and (
+            bool(client.receive(EXPOSE_TIMEOUT)) or client.ending == "closed"
+        )
+    return served and server.survives()
 
 
 def _split_ending(result: Any) -> tuple[bytes, str]:
