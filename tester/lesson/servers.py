@@ -97,6 +97,11 @@ class Running:
         """Whether its process still runs."""
         return self._server.address is not None and self._server.exit_code is None
 
+    @property
+    def memory(self) -> int:
+        """How many bytes of memory it has for itself right now; 0 once it has been stopped."""
+        return self._server.memory() if self.alive else 0
+
     def printed(self, lines: int = 12) -> str:
         """Return the last `lines` lines that it has printed."""
         output = self._server.output
