@@ -99,6 +99,22 @@ def test_beside_each_other() -> None:
     assert not other.alive
 
 
+def test_memory_of_a_server() -> None:
+    """It grows by what the server keeps, and ends with it."""
+    hoard = "import os, socket\n"
+    hoard += "listener = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))\n"
+    hoard += "connection, kept = listener.accept()[0], b'x' * 30_000_000\n"
+    hoard += "connection.sendall(b'done')\nconnection.recv(1)\n"
+    server = start(hoard)
+    before = server.memory
+    assert 1_000_000 < before < 100_000_000
+    with scene() as play:
+        assert play.client("Anna").wait_for(b"done")
+        assert 28_000_000 < server.memory - before < 40_000_000
+    stop()
+    assert server.memory == 0
+
+
 def test_all_that_can_be_started(tmp_path: Path) -> None:
     """A path, a text, a slowed stage, a stage with files; and one line for what can't be."""
     path = tmp_path / "own.py"
