@@ -97,16 +97,14 @@ class Running:
         """Whether its process still runs."""
         return self._server.address is not None and self._server.exit_code is None
 
-<<<<<<< HEAD
     def survives(self) -> bool:
         """Return whether it still runs, and is not just about to end."""
         return self._server.address is not None and self._server.wait_for_exit() is None
-=======
+
     @property
     def memory(self) -> int:
         """How many bytes of memory it has for itself right now; 0 once it has been stopped."""
         return self._server.memory() if self.alive else 0
->>>>>>> d4624b760b262e0fb7b1b46bd1283c7f10ea325b
 
     def printed(self, lines: int = 12) -> str:
         """Return the last `lines` lines that it has printed."""
