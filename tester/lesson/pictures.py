@@ -103,6 +103,8 @@ def ribbon(stage: int = 0) -> Picture:
 
 # --- Characters and bytes -------------------------------------------------------------------------
 
+SHOWN = {" ": "␣", "\r": "\\r", "\n": "\\n", "\t": "\\t"}  # Characters that leave no ink
+
 
 def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
     """Draw the characters of a text, and under each the bytes that it becomes, counted from 1.
@@ -117,7 +119,7 @@ def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
         x, width = 90 + at * cell, len(data) * cell
         shade = f' fill-opacity="0.14" stroke="{colour}" stroke-opacity="0.7"'
         parts.append(_box(x + 1, 8, width - 2, 28, colour, shade))
-        shown = character if character.isprintable() and character != " " else "␣"
+        shown = SHOWN.get(character, character if character.isprintable() else "·")
         parts.append(
             _text(x + width / 2, 27, shown, colour, text_anchor="middle", style="font-size:16px")
         )

@@ -355,6 +355,7 @@ def test_pictures_show_what_they_are_given() -> None:
     drawn = texts(plot([1, 2, 4], {"one": [0.1, 0.2, 0.4]}, x="clients", y="s", title="T"))
     assert "clients" in drawn and "one" in drawn
     assert "3 bytes" in texts(bytes_of("hé")) and "c3" in texts(bytes_of("hé"))
+    assert {"\\r", "\\n", "␣", "·"} <= set(texts(bytes_of("\r\n \x7f")).split(" | "))
     for wrong in (lambda: ribbon(19), lambda: bars({}), lambda: plot([1, 2], {"a": [1]})):
         with pytest.raises(LessonError):
             wrong()
