@@ -212,6 +212,9 @@ def _curl(match: re.Match[str], port: int) -> str | None:
     if lengths != ([str(len(match["body"]))] if match["body"] else []):
         return None  # curl works the length out by itself.
     words = ["curl -i"]
+    words += (
+        [] if "user-agent" in names or match["target"] != "/user-agent" else ["-H 'User-Agent:'"]
+    )
     words += ["--path-as-is"] if "/." in match["target"] or "//" in match["target"] else []
     words += ["--http1.0"] if match["minor"] == "0" else []
     words += {"GET": [], "HEAD": ["-I"]}.get(match["method"], [f"-X {match['method']}"])

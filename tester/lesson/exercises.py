@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -97,6 +98,8 @@ def _failure_body(failure: Failure, why: str, hint: str) -> tuple[str, str]:
     lines.append(rows_html(rows) if rows else "")
     exchange = _exchange_rows(failure)
     lines.append(fold("The bytes on the wire", rows_html(exchange)) if exchange else "")
+    if "Traceback" in failure.output:
+        lines.append(fold("What your server printed", rows_html(_crash_rows(failure.output))))
     lines += [
         f"<p><strong>{name}:</strong> {prose(words)}</p>"
         for name, words in (("Why", why), ("Hint", hint))
@@ -106,6 +109,12 @@ def _failure_body(failure: Failure, why: str, hint: str) -> tuple[str, str]:
         filter(None, [failure.message, rows_text(rows), f"Why: {why}", f"Hint: {hint}"])
     )
     return "".join(lines), text
+
+
+def _crash_rows(output: str) -> list[Row]:
+    """Return the last traceback in `output`, without the folders of its files."""
+    crash = output[output.rindex("Traceback") :]
+    return [Row(re.sub(r'File ".*?([^/"]+)"', r'File "\1"', line)) for line in crash.splitlines()]
 
 
 def _exchange_rows(failure: Failure) -> list[Row]:
@@ -356,5 +365,7 @@ def _test_html(test: CheckResult, stage: int) -> tuple[str, str]:
     failure = test.failure or Failure(f"not run: {test.skipped}")
     body, text = _failure_body(failure, test.why, test.hint)
     earlier = f" (a rule of stage {test.stage}, which still holds)" if test.stage != stage else ""
-    heading = f"<p><strong>✗ {prose(test.title)}</strong>{earlier}<br/>{check_name(test.id)}</p>"
+    heading = (
+        f"<p><strong>✗ {prose(test.title)}</strong>{earlier}<br/><em>{check_name(test.id)}</em></p>"
+    )
     return heading + body, f"✗ {test.title}{earlier}\n{text}"

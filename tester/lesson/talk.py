@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tester.lesson.servers import Running, find_running
+from tester.lesson.servers import LessonError, Running, find_running
 from tester.lesson.views import bundle, exchange_rows
 from tester.response import Malformed, Response, ResponseReader
 from tester.wire import Connection, WireError
@@ -68,7 +68,9 @@ class Client:
         self._thread.start()
 
     def send(self, data: bytes) -> None:
-        """Send bytes; nothing happens where the server has hung up."""
+        """Send bytes; nothing happens where the server has hung up. Raises LessonError."""
+        if not isinstance(data, bytes):
+            raise LessonError('only bytes can be sent, such as b"GET / HTTP/1.1\\r\\n\\r\\n"')
         if self.ending:
             return
         self.sent += data

@@ -21,8 +21,8 @@ def test_unknown_path_is_not_found(client: Client, words: Words) -> None:
 
     Why: A client must be told that there is nothing here, so that it can say so or look elsewhere.
         200 would mean: here it is (RFC 9110 section 15.5.5).
-    Hint: Compare the whole path with `==`. Every path begins with `/`, so `startswith("/")` is
-        always true.
+    Hint: Compare the whole path with `==`: every path begins with `/`, so `startswith("/")` is
+        always true. And write the words as they stand here: `404 Not Found`.
     """
     for path in (f"/{words.word()}", f"/{words.word()}/{words.word()}", f"/{words.word()}.html"):
         expect_status(client.ask(path), 404, reason="Not Found")

@@ -495,6 +495,9 @@ def test_begin_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert file.read_text(encoding="utf-8") == "mine"
 
 
+CRASHES = read_server(7).replace("def echo_path(", "def echo_path(request):\n    1 / 0\n\ndef old(")
+
+
 def test_grade_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Friendly without a server, red with the bytes and the why, green when it is passed."""
     monkeypatch.chdir(tmp_path)
@@ -503,6 +506,7 @@ def test_grade_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for source, words in (
         ("1 +\n", "does not start"),
         (read_server(6), "The bytes on the wire"),
+        (CRASHES, "ZeroDivisionError"),
         (read_server(7), "passed"),
     ):
         file.write_text(source, encoding="utf-8")

@@ -149,6 +149,10 @@ def test_the_report_keeps_to_the_width(write_attempt: WriteAttempt, columns: int
         (b"", "nc localhost 4221"),
         (b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n", "curl -i 'http://localhost:4221/a'"),
         (
+            b"GET /user-agent HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "curl -i -H 'User-Agent:' 'http://localhost:4221/user-agent'",
+        ),
+        (
             b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nit's",
             "curl -i -X POST --data-binary 'it'\\''s' 'http://localhost:4221/echo'",
         ),
