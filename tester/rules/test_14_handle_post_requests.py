@@ -1,5 +1,7 @@
 """Stage 14, Handle POST Requests: the client sends a body, and the server keeps or returns it."""
 
+import itertools
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +40,13 @@ LONG_PAUSE = 0.6 * IDLE_TIMEOUT  # Seconds: who takes a pause for the end seldom
 SLOW_PIECES = 6  # A slow upload comes in so many, and a pause before each:
 SLOW_PAUSE = 0.22 * IDLE_TIMEOUT  # in all more than IDLE_TIMEOUT, and never nearly as long at once.
 UPLOAD = 48 * MEGABYTE  # The size of a body that is too large to be held in memory.
+
+
+def names_below(folder: Path) -> set[Path]:
+    """Return all files and folders in `folder` and below, while uploads may come and go there."""
+    return {
+        Path(where, name) for where, *names in os.walk(folder) for name in itertools.chain(*names)
+    }
 
 
 def expect_echo(client: Client, body: bytes, target: str = "/echo") -> Response:
@@ -291,7 +300,7 @@ def test_writes_nothing_outside(client: Client, words: Words, server: Server) ->
 
 def _expect_nowhere(server: Server, body: bytes, target: str) -> None:
     """Fail if a file that holds `body` lies beside the folder that is served."""
-    for path in server.scratch.rglob("*"):
+    for path in names_below(server.scratch):
         if path.is_file() and not path.is_relative_to(server.public):
             expect(
                 path.read_bytes() != body,
@@ -668,17 +677,16 @@ def test_broken_upload_leaves_nothing_behind(client: Client, words: Words, serve
         guesses its name.
     Hint: Delete the temporary file in a `finally`: `upload.unlink(missing_ok=True)`.
     """
-    before = set(server.public.rglob("*"))
+    before = names_below(server.public)
     for reset in (True, False):
         leave_in_mid_body(client, f"/files/{words.word()}", 90_000, reset=reset, sent=30_000)
     deadline = time.monotonic() + CLEAN_UP
-    while left := set(server.public.rglob("*")) - before:
+    while left := names_below(server.public) - before:
         if time.monotonic() > deadline:
-            names = ", ".join(sorted(path.name for path in left))
             fail(
                 f"{len(left)} files were left behind in the folder by uploads that broke off",
                 "no new file in the folder",
-                names,
+                ", ".join(sorted(path.name for path in left)),
             )
         time.sleep(0.01)  # The folder tells nobody when it changes.
 
