@@ -151,6 +151,8 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
         return {"message": message.format(seconds=error.connection.seconds), "likely": likely}
     if error.doing.startswith("sending the body"):
         stage = min(stage, BODY_STAGE)  # That it ends too early is a matter of its length.
+    if kind == "closed" and not received:
+        stage = 1  # Nothing was sent that could be wrong.
     likely = [words for first, words in LIKELY[kind] if first <= stage][-1]
     sentence = SENTENCES[kind].format(
         port=server.address.port, seconds=error.connection.seconds, doing=error.doing

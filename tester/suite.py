@@ -24,6 +24,7 @@ from tester.results import Failure
 from tester.wire import WireError
 
 LAST_STAGE = 18
+FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some stay silent.
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
@@ -169,7 +170,8 @@ class Suite:
         """Start the checks that wait, beside the others and on servers of their own.
 
         When several stages are graded, each has its own: an attempt that fails at a later stage
-        must not fail an earlier one for that. An attempt with a port of its own can't run twice:
+        must not fail an earlier one for that. For the same reason, silent clients and crowds have
+        one apart from the checks before them. An attempt with a port of its own can't run twice:
         its checks that wait have their turn among the others, stage by stage.
         """
         waits = [item for item in items if item.get_closest_marker("waits")]
@@ -179,7 +181,8 @@ class Suite:
             return
         groups: dict[int, list[pytest.Item]] = {}
         for item in waits:
-            key = read_rule(item).stage if len(self.stages) > 1 else 0
+            stage = read_rule(item).stage
+            key = stage if len(self.stages) > 1 else stage >= FIRST_WITH_CROWDS
             groups.setdefault(key, []).append(item)
         for group in groups.values():
             server = self._new_server()

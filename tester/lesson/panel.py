@@ -98,7 +98,8 @@ def ask_tester(answer: bytes) -> str:
     except Malformed as error:
         return _refuses(error.message)
     if not reader.end():
-        return f"refuses: {reader.missing} bytes are missing" if reader.response else "refuses"
+        what = f"{reader.missing} bytes are" if reader.missing else "the end is"
+        return f"refuses: {what} missing" if reader.response else "refuses"
     if reader.extra:
         return f"refuses: {len(reader.extra)} bytes too many"
     return _accepts(reader.response.body)
