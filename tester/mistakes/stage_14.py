@@ -308,7 +308,7 @@ MISTAKES = (
             ('upload.open("xb")', 'path.open("wb")'),
             ("upload.replace(path)", "pass"),
         ),
-        words="the body has",
+        words="the body",
     ),
     Mistake(
         stage=14,

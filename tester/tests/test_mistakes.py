@@ -25,8 +25,9 @@ PRINTS = {one.title: one for one in load().prints}
 SHOWN_BY_LUCK = {  # How much `send` takes at once depends on how fast the client reads.
     "send is called instead of sendall, and what it could not take is lost",
 }
-SAYS_THIS_OR_THAT = {  # Threads race, and what is seen depends on who comes first.
+SAYS_THIS_OR_THAT = {  # What is seen depends on who comes first, a thread or a reader.
     "All clients share one buffer, as it is a default argument",
+    "The old file is opened for writing, which empties it at once",
 }
 OUT_OF_SIGHT = {
     2: "SO_REUSEADDR was missing in the run before: no server shows what an older one was like",
