@@ -28,6 +28,7 @@ SHOWN_BY_LUCK = {  # How much `send` takes at once depends on how fast the clien
 SAYS_THIS_OR_THAT = {  # What is seen depends on who comes first, a thread or a reader.
     "All clients share one buffer, as it is a default argument",
     "The old file is opened for writing, which empties it at once",
+    "Trailers are taken for the beginning of the next request",
 }
 OUT_OF_SIGHT = {
     2: "SO_REUSEADDR was missing in the run before: no server shows what an older one was like",
