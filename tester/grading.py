@@ -264,13 +264,24 @@ def grade_stages(grading: Grading, stages: range) -> list[StageResult]:
     return _verdicts(grading, collector, stages, time.monotonic() - began)
 
 
+HELPER_CODE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from tester.grading import be_helper; be_helper()"
+)
+
+
+def start_helper(errors: int | None = None) -> subprocess.Popen[bytes]:
+    """Start a process that runs `be_helper`; `errors` is where its standard error goes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", HELPER_CODE, str(ROOT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,  # Ctrl-C is for us: we stop it ourselves.
+    )
+
+
 class Helper:
     """Grades stages in a process of its own, beside us."""
-
-    CODE = (
-        "import sys; sys.path.insert(0, sys.argv[1]);"
-        " from tester.grading import be_helper; be_helper()"
-    )
 
     def __init__(self, grading: Grading, stages: range) -> None:
         """Prepare to grade `stages`."""
@@ -281,12 +292,7 @@ class Helper:
         """Begin, unless the attempt of `suite` has a port of its own and can't run twice."""
         if suite.server.hard_coded:
             return
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", self.CODE, str(ROOT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for us: we stop it ourselves.
-        )
+        self._process = start_helper()
         pickle.dump(self._work, self._process.stdin)
         self._process.stdin.close()
 

@@ -6,13 +6,11 @@ import html
 import pickle
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tester.grading import Grading, Helper
-from tester.ladder import ROOT
+from tester.grading import Grading, start_helper
 from tester.lesson.servers import LessonError, find_stage, serving
 from tester.lesson.talk import ENDINGS, Client, Scene
 from tester.lesson.views import (
@@ -299,13 +297,7 @@ def grade(stage: int, path: str = OWN_SERVER) -> View:
 
 def _grade_apart(grading: Grading, stage: int) -> StageResult:
     """Grade in a process of its own, which cleans up by itself, also when it is interrupted."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", Helper.CODE, str(ROOT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = start_helper(errors=subprocess.PIPE)
     try:
         data, errors = process.communicate(pickle.dumps((grading, range(stage, stage + 1))))
     except BaseException:
