@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,7 @@ EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited;
 EXIT_POLL = 0.001  # between two looks whether it has.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
+LISTENS = "0A"  # What that table says of a socket that listens.
 TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
 FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.py")
 
@@ -555,17 +556,27 @@ def _read_listening(pids: Iterable[int]) -> dict[str, Address]:
     """
     mine, found = _open_sockets(pids), {}
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/net/{table}").read_text().splitlines():
-                if " 0A 0" not in line:  # Not in the state LISTEN.
-                    continue
-                words = line.split()
-                if words[9] in mine:
-                    host, _, port = words[1].partition(":")
-                    parts = [int(host[i : i + 8], 16) for i in range(0, len(host), 8)]
-                    data = struct.pack(f"={len(parts)}I", *parts)
-                    found[words[9]] = _address(socket.inet_ntop(family, data), int(port, 16))
+        for words in _rows_that_listen(table) if mine else ():
+            if words[9] in mine:
+                host, _, port = words[1].partition(":")
+                parts = [int(host[i : i + 8], 16) for i in range(0, len(host), 8)]
+                data = struct.pack(f"={len(parts)}I", *parts)
+                found[words[9]] = _address(socket.inet_ntop(family, data), int(port, 16))
     return found
+
+
+def _rows_that_listen(table: str) -> Iterator[list[str]]:
+    """Yield the rows in the state LISTEN of the system's `table` of TCP sockets.
+
+    Linux lists them before all others, which may be many thousand: what comes after is not read.
+    """
+    with contextlib.suppress(OSError), open(f"/proc/net/{table}") as file:
+        file.readline()  # The columns' names
+        for line in file:
+            words = line.split()
+            if words[3] != LISTENS:
+                break
+            yield words
 
 
 def _ask_listening(pids: Iterable[int]) -> dict[str, Address]:
