@@ -11,6 +11,7 @@ import errno
 import os
 import shlex
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -19,7 +20,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,7 @@ EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited;
 EXIT_POLL = 0.001  # between two looks whether it has.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LISTENS = "0A"  # What that table says of a socket that listens.
 TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
 FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.py")
@@ -208,6 +210,25 @@ class Output:
         self._thread.join(GRACE)
         if not self._thread.is_alive():
             self._stream.close()  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def wholly(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` in the end, whenever Ctrl-C comes: also on the way to it, or in the midst of it.
+
+    Then it is called once more, and no other Ctrl-C is heard until it has ended.
+    """
+    try:
+        try:
+            yield
+        finally:
+            stop()
+    except KeyboardInterrupt:  # So this is the main thread: no other one may set handlers.
+        saved = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
+        stop()
+        for number, handler in saved.items():
+            signal.signal(number, handler)
+        raise
 
 
 def free_port() -> int:
@@ -487,7 +508,15 @@ class Server:
         return self.start(patient=not same_port)
 
     def stop(self, *, remove: bool = True) -> None:
-        """End the attempt and all that it started; `remove` the scratch folder too."""
+        """End the attempt and all that it started; `remove` the scratch folder too.
+
+        All of it, also where Ctrl-C comes meanwhile: then once more, and KeyboardInterrupt after.
+        """
+        with wholly(lambda: self._stop(remove)):
+            pass
+
+    def _stop(self, remove: bool) -> None:
+        """End all that there is, as far as nobody interrupts us; to begin again does no harm."""
         with self._lock:
             self._over = self._over or remove
             process = self._process

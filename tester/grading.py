@@ -17,14 +17,13 @@ from typing import Any
 
 import pytest
 
-from tester.attempt import STARTUP_TIMEOUT, StartError
+from tester.attempt import STARTUP_TIMEOUT, STOP_SIGNALS, StartError, wholly
 from tester.ladder import ROOT, STAGES, get_stage
 from tester.limits import MEMORY_LIMIT, adopt_orphans
 from tester.naming import name_mistake
 from tester.results import CheckResult, LadderResult, StageResult
 from tester.suite import FIRST_WITH_FILES, LAST_STAGE, SUITE, GivenUp, Rule, Suite, read_rule
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HELPER_GRACE = 15.0  # Seconds that the second process has to stop what it has started.
 RULES = Path(__file__).parent / "rules"
 # Nothing of the user's own pytest is wanted here: neither plugins nor settings nor caches.
@@ -144,7 +143,7 @@ def _run(
     )
     collector = Collector(suite, started)
     files = [str(stage.rules) for stage in STAGES if stage.number <= stages[-1]]
-    with _stopping(suite.stop):
+    with wholly(suite.stop):
         suite.start_early()
         with _own_pytest():
             code = pytest.main([*PYTEST_OPTIONS, *files], plugins=[collector])
@@ -153,25 +152,6 @@ def _run(
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"the checks could not be run: pytest ended with {code!r}")
     return collector
-
-
-@contextmanager
-def _stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` in the end, whenever Ctrl-C comes: also on the way to it, or in the midst of it.
-
-    Then it is called once more, and no other Ctrl-C is heard.
-    """
-    try:
-        try:
-            yield
-        finally:
-            stop()
-    except KeyboardInterrupt:
-        saved = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
-        stop()
-        for number, handler in saved.items():
-            signal.signal(number, handler)
-        raise
 
 
 def prepare_process() -> None:
@@ -250,7 +230,7 @@ def grade_ladder(grading: Grading) -> LadderResult:
     began = time.monotonic()
     plain = range(1, FIRST_WITH_FILES)
     helper = Helper(grading, range(FIRST_WITH_FILES, LAST_STAGE + 1))
-    with _stopping(helper.stop):
+    with wholly(helper.stop):
         collector = _run(grading, plain, started=helper.start)
         results = _verdicts(grading, collector, plain, time.monotonic() - began)
         results += helper.results()

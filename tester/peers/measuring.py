@@ -132,16 +132,12 @@ def running(program: Program, python: str) -> Iterator[Server]:
 
     Raises PeersError if it does not start.
     """
-    server = Server(program.attempt(python), with_directory=True)
     try:
-        with server:
+        with Server(program.attempt(python), with_directory=True) as server:
             (server.public / FILE_NAME).write_bytes(FILE)
             yield server
     except StartError as error:
         raise PeersError(f"{program.name} does not start: {error}") from None
-    except KeyboardInterrupt:
-        server.stop()  # Again: it may have been what was interrupted.
-        raise
 
 
 def check(program: Program, python: str) -> None:

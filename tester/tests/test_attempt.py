@@ -7,9 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tester.attempt import Server, StartError, UsageError, locate
+from tester.limits import Family
 from tester.tests.conftest import ROOT, WriteAttempt, fixed_port, processes_with
 from tester.wire import Connection
 
@@ -202,6 +204,29 @@ def test_the_folder_of_an_attempt_is_left_alone(
     with Server(locate(str(path))) as server:
         ask(server)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_ctrl_c_while_a_server_is_stopped_leaves_nothing(
+    write_attempt: WriteAttempt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may come at any moment, also at this one."""
+    end, calls = Family.end, []
+
+    def interrupted_end(family: Family, grace: float) -> None:
+        """Be interrupted the first time."""
+        calls.append(family.pids())
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        end(family, grace)
+
+    monkeypatch.setattr(Family, "end", interrupted_end)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Server(locate(str(write_attempt(HELLO, loop=True)))) as server,
+    ):
+        ask(server)
+    assert calls[0] and not any(map(psutil.pid_exists, calls[0]))
+    assert not server.scratch.exists()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from rich.console import Console
 
 from tester.attempt import Address
 from tester.ladder import ROOT
-from tester.limits import Family
 from tester.peers import __main__ as command_line
 from tester.peers.drawing import draw
 from tester.peers.measuring import (
@@ -196,28 +195,6 @@ def test_measures_in_turn_and_leaves_nothing() -> None:
     assert [reading.rate for reading in results[0].readings["1 client"]] == [1.0, 11.0]
     assert all(1 < megabytes < 200 for result in results for megabytes in result.memory)
     assert set(psutil.Process().children(recursive=True)) <= set(before)
-
-
-def test_interruption_while_a_server_is_stopped_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Ctrl-C comes at any moment, also at this one."""
-    end, calls = Family.end, []
-
-    def interrupted_end(family: Family, grace: float) -> None:
-        """Be interrupted the first time."""
-        calls.append(family.pids())
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        end(family, grace)
-
-    monkeypatch.setattr(Family, "end", interrupted_end)
-    with pytest.raises(KeyboardInterrupt):
-        with running(PROGRAMS[1], sys.executable) as server:
-            folder = server.scratch
-            assert (server.public / FILE_NAME).stat().st_size == len(FILE)
-    assert calls[0] and not any(map(psutil.pid_exists, calls[0]))
-    assert not folder.exists()
 
 
 def test_every_program_is_there() -> None:
