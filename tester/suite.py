@@ -237,7 +237,7 @@ class Suite:
         if self._given_up:
             raise GivenUp(self._given_up)
         dead = self.server.exit_code is not None or bool(self.server.stopped)
-        dead = dead or (self._doubtful and not self.server.listens())
+        dead = dead or (self._doubtful and self._is_gone())
         if dead or (self._stuck and not self.server.hard_coded):
             self._stuck = False
             try:
@@ -245,6 +245,10 @@ class Suite:
             except StartError as error:
                 self._given_up = f"the server could not be started again ({error})"
                 raise GivenUp(self._given_up) from None
+
+    def _is_gone(self) -> bool:
+        """Return whether the server takes no client any more: it has ended, or listens no more."""
+        return self.server.exit_code is not None or not self.server.listens()
 
     def _count(self, error: BaseException | None, rule: Rule) -> None:
         """Count the requirements in a row after which the server was gone or stuck.
@@ -257,7 +261,7 @@ class Suite:
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
             self.server.patience = LESS_PATIENCE
         refused = isinstance(error, WireError) and error.kind == "refused"
-        gone = error is not None and self.server.exit_code is not None
+        gone = error is not None and self._is_gone()
         if rule.kind == "edge":
             return
         states = {"dead": gone or refused, "stuck": self._stuck, "stopped": self._told_stop}

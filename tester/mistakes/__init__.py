@@ -65,6 +65,12 @@ def checks() -> dict[str, tuple[Callable[..., None], int]]:
     return found
 
 
+def read_marks(rule: str) -> list[pytest.Mark]:
+    """Return the marks of the check `rule`."""
+    function, _ = checks()[rule]
+    return getattr(function, "pytestmark", [])
+
+
 def source(mistake: Mistake) -> str:
     """Return the server's text with the mistake in it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -11,8 +12,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 
-from tester.ladder import STAGES, get_stage
+from tester.ladder import STAGES, Stage, get_stage
+from tester.show import print_rules, read_rules
 from tester.tests.conftest import ROOT, WriteAttempt, grade, run_tester
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -165,10 +168,8 @@ def test_plain_pytest_runs_the_same_rules() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.slug)
-def test_show_tells_what_a_stage_asks_for(stage: object) -> None:
+def test_show_tells_what_a_stage_asks_for(stage: Stage) -> None:
     """Each rule with its reason and a hint, none of them empty."""
-    from tester.show import read_rules
-
     rules = list(read_rules(stage))
     assert rules
     for _, kind, title, why, hint, _ in rules:
@@ -176,9 +177,17 @@ def test_show_tells_what_a_stage_asks_for(stage: object) -> None:
         assert title.endswith((".", "`"))
         assert why
         assert hint
-    shown = run_tester("show", stage.number)
+    text = io.StringIO()
+    print_rules(stage, Console(file=text, width=80))
+    assert stage.title in text.getvalue()
+    assert max(map(len, text.getvalue().splitlines())) <= 80
+
+
+def test_show_prints_it() -> None:
+    """No wider than a terminal of 80 columns."""
+    shown = run_tester("show", 7)
     assert shown.returncode == 0
-    assert stage.title in shown.stdout
+    assert get_stage(7).title in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 80
 
 

@@ -13,7 +13,7 @@ import pytest
 from tester.attempt import Server, locate
 from tester.facts import Client, Words
 from tester.ladder import STAGES, Stage
-from tester.mistakes import MISTAKES, Mistake, catch, checks, source
+from tester.mistakes import MISTAKES, Mistake, catch, checks, read_marks, source
 from tester.naming import failure_signs, load
 from tester.suite import FIRST_WITH_FILES, call
 
@@ -100,12 +100,6 @@ def run_check(rule: str, server: Server) -> BaseException | None:
     """Run the check `rule` on `server` and return what it raises."""
     function, _ = checks()[rule]
     return call(function, Client(server, Words(f"1:{rule}")))
-
-
-def read_marks(rule: str) -> list[pytest.Mark]:
-    """Return the marks of the check `rule`."""
-    function, _ = checks()[rule]
-    return getattr(function, "pytestmark", [])
 
 
 def test_every_check_catches_a_mistake() -> None:

@@ -31,10 +31,8 @@ from tester.peers.measuring import (
     measure,
     parse_wrk,
     run_wrk,
-    running,
 )
 from tester.peers.programs import FLOOR, OURS, PROGRAMS, PeersError, Program, make_environment
-from tester.peers.servers.common import FILE, FILE_NAME
 from tester.peers.table import (
     BEGIN,
     END,
