@@ -26,6 +26,7 @@ from tester.wire import (
 )
 
 LATE_END = 0.5  # Seconds after which an end is late: the next ones are not waited for as long.
+TRIES = 6  # Times that a scene is played for which the machine was too slow.
 SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
 Fields = Iterable[tuple[str, str]]
 
@@ -455,9 +456,9 @@ def repeat_if_slow(scene: Callable[[], None], patience: float = 0.7 * IDLE_TIMEO
     """Play `scene`, in which a client is slow on purpose: again, if it fails as we were too slow.
 
     A server may hang up on a client after IDLE_TIMEOUT: if the machine is so busy that the scene
-    took longer than `patience`, its failure proves nothing, unless it comes three times in a row.
+    took longer than `patience`, its failure proves nothing, unless it comes TRIES times in a row.
     """
-    for tries_left in (2, 1, 0):
+    for tries_left in reversed(range(TRIES)):
         began = time.monotonic()
         try:
             scene()

@@ -66,7 +66,7 @@ COMPARISON = re.compile(r"not\s+in|is\s+not|[=!<>]=|[<>]|in\b|is\b")
 ARITHMETIC = {"+": "-", "-": "+", "*": "//", "//": "*", "%": "*", "&": "|", "|": "&"}
 NEGATED = (ast.Eq, ast.NotEq, ast.In, ast.NotIn, ast.Is, ast.IsNot)  # When swapped.
 LITERAL = re.compile(rb"""(?s)(?P<prefix>[a-zA-Z]*)(?P<quote>["'])(?P<text>.*)(?P=quote)""")
-LETTER = re.compile(rb"(?s)\\(?:x..|u....|.)|[^\x80-\xbf][\x80-\xbf]*")
+LETTER = re.compile(rb"(?s)\{\{|\}\}|\\(?:x..|u....|.)|[^\x80-\xbf][\x80-\xbf]*")
 FIELD = re.compile(rb"(\{\{|\}\})|\{[^{}]*\}")  # Of an f-string; or a brace that is text.
 STATUS = re.compile(rb"[1-5][0-9][0-9] (?!OK$|Not Found$)")
 PATTERN_PART = re.compile(r"\[\^?(?:\\.|[^\]\\])+\]|\\.|\(\?(?:[a-z]+\)|<?[:=!])|.", re.DOTALL)
@@ -252,7 +252,8 @@ class Finder(ast.NodeVisitor):
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
         """Swap an arithmetic operator."""
-        self.swap("arithmetic", re.compile(r"//|[-+*%&|]"), ARITHMETIC, node.left, node.right)
+        if not isinstance(node.op, ast.Pow):
+            self.swap("arithmetic", re.compile(r"//|[-+*%&|]"), ARITHMETIC, node.left, node.right)
         self.generic_visit(node)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
@@ -308,6 +309,8 @@ class Finder(ast.NodeVisitor):
         """Change a text, of which `text` is the part between the quotes that begins at `start`."""
         if b"r" in prefix.lower():
             for first, last, new in pattern_changes(text.decode("latin-1")):
+                if b"f" in prefix.lower():  # There, a brace that is text is written twice.
+                    new = re.sub(r"[{}]", r"\g<0>\g<0>", new)
                 self.add("pattern", start + first, start + last, new.encode("latin-1"))
             return
         letters = list(LETTER.finditer(text))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 
 from tester.facts import (
+    TRIES,
     CheckFailed,
     Client,
     Words,
@@ -233,6 +234,7 @@ def test_head_byte_by_byte(client: Client, words: Words) -> None:
     Hint: `while b"\\r\\n\\r\\n" not in data: data += connection.recv(65536)`, and stop when `recv`
         returns `b""`: then the client has left.
     """
+    pauses = iter([0.001] + [0.0] * TRIES)  # Seconds; none when a slow machine tries again.
 
     def scene() -> None:
         """Send each byte on its own."""
@@ -240,7 +242,7 @@ def test_head_byte_by_byte(client: Client, words: Words) -> None:
         head = request_bytes("/user-agent", fields=[("User-Agent", agent)])
         pieces = [head[index : index + 1] for index in range(len(head))]
         with client.connect() as connection:
-            response = send_in_packets(connection, pieces, 0.001)
+            response = send_in_packets(connection, pieces, next(pauses))
             expect_status(response, 200)
             expect_body(response, agent.encode())
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tester.attempt import IDLE_TIMEOUT, Server
 from tester.facts import (
+    TRIES,
     CheckFailed,
     Client,
     Words,
@@ -24,7 +25,10 @@ STAGE = 10
 SILENT = 5  # Clients that say nothing, or only half of what they want, while another one asks.
 CROWD = 50
 IDLE_CROWD = 200
-STEPS = (5, 1, 1)  # Behind so many that connect, another client asks; fewer when tried again.
+STEPS = (
+    5,
+    *[1] * TRIES,
+)  # Behind so many that connect, another client asks; fewer when tried again.
 LEAVERS = 40
 LONGEST_SILENCE = 10.0  # Seconds: who ignores IDLE_TIMEOUT must have hung up by then.
 FULL_LINE = 0.5  # Seconds: a connection that takes longer found the line of those who wait full.

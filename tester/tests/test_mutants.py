@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import tempfile
 import warnings
 from dataclasses import replace
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from tester import mutants
-from tester.ladder import STAGES, LadderError, read_server
+from tester.ladder import STAGES, LadderError, Stage, read_server
 from tester.mutants import Mutant, Outcome, find_mutants, grade, mutate
 
 KINDS = {"comparison", "condition", "boolean", "constant", "pattern", "arithmetic", "statement"}
@@ -163,6 +164,16 @@ def test_a_server_that_does_not_pass_has_no_mutants(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(mutants, "grade", lambda *_: Outcome("test_x"))
     with pytest.raises(RuntimeError, match="stage 1: our own server does not pass: test_x"):
         mutants.main(["1"])
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.slug)
+def test_a_mutant_is_a_program(stage: Stage) -> None:
+    """Else the grade would notice no more than that Python can't read it."""
+    for mutant in find_mutants(stage.number):
+        try:
+            ast.parse(mutant.text)
+        except SyntaxError as error:
+            raise AssertionError(mutant.diff) from error
 
 
 def test_the_list_of_equivalents_is_in_order() -> None:
