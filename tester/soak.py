@@ -1,65 +1,86 @@
 """Grades again and again while both cores are busy: `make soak`. No verdict may ever vary.
 
-`python -m tester.soak [RUNS [PARALLEL [STAGE ...]]]`: if not told, 300 grades of each stage's own
-server, which must pass, and of 20 known mistakes, which must be caught; four at a time.
+`python -m tester.soak [STAGE ...] [--runs N] [--parallel N] [--only servers|mistakes]`: if not told
+otherwise, 300 grades of each stage's own server, which must pass, and of 20 known mistakes, which
+must be caught; four at a time. Whoever has not that much time makes a part of it.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import contextlib
 import functools
-import json
 import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Any
 
-from tester.ladder import ROOT, STAGES, get_stage
+from tester.grading import Grading, grade_stage, prepare_process
+from tester.ladder import STAGES, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
+from tester.results import StageResult
 
 RUNS = 300
 PARALLEL = 4
 SAMPLE = 20  # Mistakes, spread over the stages.
+KINDS = ("servers", "mistakes")
+LARGEST_SEED = 2**31
 
 
-def grade(path: Path, stage: int) -> dict[str, Any]:
-    """Return the JSON of a grade, or an object that holds nothing but an `error`."""
-    words = ("grade", "--stage", str(stage), "--json", "-", str(path))
-    done = subprocess.run(
-        [sys.executable, "-m", "tester", *words], cwd=ROOT, capture_output=True, text=True
-    )
-    if done.stdout:
-        return json.loads(done.stdout)
-    return {"tests": [], "error": f"exit code {done.returncode}: {done.stderr[-300:]}"}
+@dataclass(frozen=True)
+class Subject:
+    """What is graded again and again, and which verdict must come each time."""
+
+    name: str
+    stage: int
+    path: Path
+    wanted: str
+    rule: str = ""
+    """The check that must fail, where it is a mistake."""
+
+    def verdict(self, result: StageResult) -> str:
+        """Return `wanted`, or how the grade differs from it."""
+        failed = [test for test in result.tests if test.outcome != "passed"]
+        if not self.rule:
+            said = [test.failure.message if test.failure else test.skipped for test in failed]
+            wrong = (f"{test.id}: {words}" for test, words in zip(failed, said, strict=True))
+            return "; ".join(wrong) or result.error or self.wanted
+        names = {test.id.rpartition("::")[2] for test in failed if test.outcome == "failed"}
+        if self.rule in names or (result.error and result.tests):
+            return self.wanted
+        return f"not caught: {result.error or 'other checks failed: ' + ', '.join(sorted(names))}"
 
 
-def grade_stage(stage: int) -> str:
-    """Grade our own server of `stage` and return `passed`, or the checks that did not pass."""
-    result = grade(get_stage(stage).server, stage)
-    wrong = [
-        f"{test['id']}: {test['message']} (seed {result['seed']})"
-        for test in result["tests"]
-        if test["outcome"] != "passed"
-    ]
-    return "; ".join(wrong) or result["error"] or "passed"
+def list_subjects(stages: Sequence[int], kinds: Sequence[str], folder: Path) -> list[Subject]:
+    """Return what is to be graded at `stages`; servers with mistakes are written into `folder`."""
+    found = []
+    if "servers" in kinds:
+        found += [Subject(f"stage {n:2}", n, get_stage(n).server, "passed") for n in stages]
+    if "mistakes" in kinds:
+        sample = MISTAKES[:: len(MISTAKES) // SAMPLE][:SAMPLE]
+        chosen = [mistake for mistake in sample if mistake.stage in stages]
+        found += [_write(mistake, folder / f"{n}.py") for n, mistake in enumerate(chosen)]
+    return found
 
 
-def grade_mistake(mistake: Mistake, path: Path) -> str:
-    """Grade a server with a mistake in it and return `caught`, or that it was not."""
-    result = grade(path, mistake.stage)
-    failed = {
-        test["id"].rpartition("::")[2] for test in result["tests"] if test["outcome"] == "failed"
-    }
-    if mistake.rule in failed or (result["error"] and result["tests"]):
-        return "caught"
-    return f"not caught (seed {result.get('seed')}): {result['error']}"
+def _write(mistake: Mistake, path: Path) -> Subject:
+    """Write the server with this mistake in it."""
+    path.write_text(source(mistake), encoding="utf-8")
+    name = f"mistake of stage {mistake.stage} ({mistake.title})"
+    return Subject(name, mistake.stage, path, "caught", mistake.rule)
+
+
+def run(subject: Subject, seed: int) -> str:
+    """Grade once, in this process, which is for nothing else; return the verdict."""
+    prepare_process()
+    verdict = subject.verdict(grade_stage(Grading(str(subject.path), seed=seed), subject.stage))
+    return verdict if verdict == subject.wanted else f"{verdict} (seed {seed})"
 
 
 def _spin(parent: int) -> None:
@@ -86,39 +107,57 @@ def busy_cores() -> Iterator[None]:
             worker.join()
 
 
-def repeat(name: str, runs: int, pool: ThreadPoolExecutor, run: Callable[[], str]) -> bool:
-    """Run so often, print how often it came to which verdict; return whether to one alone."""
-    wanted = "caught" if name.startswith("mistake") else "passed"
-    verdicts = collections.Counter(pool.map(lambda _: run(), range(runs)))
-    print(f"{name}: {verdicts.pop(wanted, 0)} of {runs} {wanted}", flush=True)
+def start_pool(parallel: int) -> Pool:
+    """Return a pool in which each grade has a process of its own, that has all modules already."""
+    context = multiprocessing.get_context("forkserver")
+    rules = [f"tester.rules.{stage.rules.stem}" for stage in STAGES]
+    context.set_forkserver_preload(["tester.grading", "tester.mistakes", *rules])
+    return context.Pool(parallel, maxtasksperchild=1)
+
+
+def repeat(subject: Subject, runs: int, grade: Callable[[list[int]], Iterator[str]]) -> bool:
+    """Grade so often, print how often it came to which verdict; return whether to one alone."""
+    seeds = [1 + number * (LARGEST_SEED // runs) for number in range(runs)]
+    verdicts = collections.Counter(grade(seeds))
+    print(
+        f"{subject.name}: {verdicts.pop(subject.wanted, 0)} of {runs} {subject.wanted}", flush=True
+    )
     for words, count in verdicts.items():
         print(f"    {count} times: {words}", flush=True)
     return not verdicts
 
 
-def main() -> int:
+def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return what the command line asks for. Leaves with exit code 2 if that makes no sense."""
+    numbers = range(1, len(STAGES) + 1)
+    parser = argparse.ArgumentParser(prog="python -m tester.soak", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("stages", type=int, nargs="*", metavar="STAGE", help="all, if none is told")
+    parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="grades of each")
+    parser.add_argument("--parallel", type=int, default=PARALLEL, metavar="N", help="at a time")
+    parser.add_argument("--only", choices=KINDS, help="grade these alone")
+    options = parser.parse_args(arguments)
+    options.stages = options.stages or list(numbers)
+    options.kinds = [options.only] if options.only else KINDS
+    if not set(options.stages) <= set(numbers) or min(options.parallel, options.runs) < 1:
+        parser.error("the stages are 1 to 18; at least one grade is made, and runs at a time")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print how often each server came to its verdict; return 1 if it ever came to another."""
-    numbers = [int(word) for word in sys.argv[1:]]
-    runs, parallel, *stages = [*numbers, *(RUNS, PARALLEL)[len(numbers) :]]
-    stages = stages or [stage.number for stage in STAGES]
-    mistakes = [one for one in MISTAKES[:: len(MISTAKES) // SAMPLE] if one.stage in stages]
+    options = read_arguments(arguments)
     began, steady = time.monotonic(), []
     with (
-        busy_cores(),
-        ThreadPoolExecutor(parallel) as pool,
         tempfile.TemporaryDirectory() as folder,
+        start_pool(options.parallel) as pool,
+        busy_cores(),
     ):
-        for stage in stages:
-            run = functools.partial(grade_stage, stage)
-            steady.append(repeat(f"stage {stage:2}", runs, pool, run))
-        for number, mistake in enumerate(mistakes):
-            path = Path(folder, f"{number}.py")
-            path.write_text(source(mistake), encoding="utf-8")
-            run = functools.partial(grade_mistake, mistake, path)
-            name = f"mistake of stage {mistake.stage} ({mistake.title})"
-            steady.append(repeat(name, runs, pool, run))
-    seconds = time.monotonic() - began
-    print(f"{runs * len(steady)} grades in {seconds:.0f} s, {parallel} at a time, all cores busy")
+        for subject in list_subjects(options.stages, options.kinds, Path(folder)):
+            grade = functools.partial(pool.imap_unordered, functools.partial(run, subject))
+            steady.append(repeat(subject, options.runs, grade))
+    count, seconds = options.runs * len(steady), time.monotonic() - began
+    print(f"{count} grades in {seconds:.0f} s, {options.parallel} at a time, all cores busy")
     return 0 if all(steady) else 1
 
 
