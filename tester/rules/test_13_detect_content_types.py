@@ -6,6 +6,7 @@ from tester.attempt import Server
 from tester.facts import (
     Client,
     Words,
+    about,
     expect,
     expect_body,
     expect_field,
@@ -43,6 +44,12 @@ def get_file(client: Client, server: Server, name: str) -> Response:
     return response
 
 
+def expect_type(client: Client, server: Server, name: str, *types: str) -> None:
+    """Fail unless a file of this name comes as one of `types`."""
+    with about(f"the file {name!r}"):
+        expect_media_type(get_file(client, server, name), *types)
+
+
 def test_text_types(client: Client, words: Words, server: Server) -> None:
     """The files of a web page have their types: html, css, js, json and txt.
 
@@ -52,7 +59,7 @@ def test_text_types(client: Client, words: Words, server: Server) -> None:
         `.json` application/json, `.txt` text/plain.
     """
     for extension, types in TEXTS.items():
-        expect_media_type(get_file(client, server, f"{words.word()}.{extension}"), *types)
+        expect_type(client, server, f"{words.word()}.{extension}", *types)
 
 
 def test_image_and_document_types(client: Client, words: Words, server: Server) -> None:
@@ -64,7 +71,7 @@ def test_image_and_document_types(client: Client, words: Words, server: Server) 
         application/pdf.
     """
     for extension, types in OTHERS.items():
-        expect_media_type(get_file(client, server, f"{words.word()}.{extension}"), *types)
+        expect_type(client, server, f"{words.word()}.{extension}", *types)
 
 
 def test_extension_in_any_letter_case(client: Client, words: Words, server: Server) -> None:
@@ -75,7 +82,7 @@ def test_extension_in_any_letter_case(client: Client, words: Words, server: Serv
     """
     for extension, types in (TEXTS | OTHERS).items():
         written = words.choice((extension.upper(), extension.capitalize()))
-        expect_media_type(get_file(client, server, f"{words.word()}.{written}"), *types)
+        expect_type(client, server, f"{words.word()}.{written}", *types)
 
 
 def test_unknown_extension(client: Client, words: Words, server: Server) -> None:
@@ -87,7 +94,7 @@ def test_unknown_extension(client: Client, words: Words, server: Server) -> None
         `mimetypes.guess_type` returns None for what it does not know.
     """
     for extension in (words.word(), f"{words.word(6)}html", f"txt{words.word(6)}"):
-        expect_media_type(get_file(client, server, f"{words.word()}.{extension}"), BINARY)
+        expect_type(client, server, f"{words.word()}.{extension}", BINARY)
 
 
 def test_no_extension(client: Client, words: Words, server: Server) -> None:
@@ -98,7 +105,7 @@ def test_no_extension(client: Client, words: Words, server: Server) -> None:
     Hint: Take the extension from the last part of the path: `path.suffix`, `os.path.splitext`.
     """
     for name in (words.word(), f"{words.word()}html", f"{words.word()}.html/{words.word()}"):
-        expect_media_type(get_file(client, server, name), BINARY)
+        expect_type(client, server, name, BINARY)
 
 
 def test_last_extension_counts(client: Client, words: Words, server: Server) -> None:
@@ -109,7 +116,7 @@ def test_last_extension_counts(client: Client, words: Words, server: Server) -> 
     """
     for extension, types in (TEXTS | OTHERS).items():
         other = words.choice(("txt", "min", "html", "3.7"))
-        expect_media_type(get_file(client, server, f"{words.word()}.{other}.{extension}"), *types)
+        expect_type(client, server, f"{words.word()}.{other}.{extension}", *types)
 
 
 @edge
@@ -142,9 +149,10 @@ def test_text_files_say_their_charset(client: Client, words: Words, server: Serv
     """
     pattern = re.compile(r'text/.*;\s*charset=("utf-8"|utf-8)\s*(;.*)?', re.IGNORECASE)
     for extension in ("html", "css", "txt"):
-        response = get_file(client, server, f"{words.word()}.{extension}")
+        name = f"{words.word()}.{extension}"
         wanted = f"{TEXTS[extension][0]}; charset=utf-8"
-        expect_field(response, "Content-Type", pattern, wanted)
+        with about(f"the file {name!r}"):
+            expect_field(get_file(client, server, name), "Content-Type", pattern, wanted)
 
 
 @edge
