@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from multiprocessing.pool import Pool
 from pathlib import Path
 
-from tester.grading import Grading, grade_stage, prepare_process
+from tester.grading import Grading, grade_stage, prepare_process, stop_on_signals
 from tester.ladder import STAGES, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
 from tester.results import StageResult
@@ -31,6 +31,7 @@ PARALLEL = 4
 SAMPLE = 20  # Mistakes, spread over the stages.
 KINDS = ("servers", "mistakes")
 LARGEST_SEED = 2**31
+INTERRUPTED = 130  # The exit code after Ctrl-C.
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,11 @@ def _write(mistake: Mistake, path: Path) -> Subject:
 def run(subject: Subject, seed: int) -> str:
     """Grade once, in this process, which is for nothing else; return the verdict."""
     prepare_process()
-    verdict = subject.verdict(grade_stage(Grading(str(subject.path), seed=seed), subject.stage))
+    try:
+        result = grade_stage(Grading(str(subject.path), seed=seed), subject.stage)
+    except KeyboardInterrupt:  # The soak was broken off: end without another word.
+        raise SystemExit(INTERRUPTED) from None
+    verdict = subject.verdict(result)
     return verdict if verdict == subject.wanted else f"{verdict} (seed {seed})"
 
 
@@ -147,6 +152,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print how often each server came to its verdict; return 1 if it ever came to another."""
     options = read_arguments(arguments)
+    stop_on_signals()
     began, steady = time.monotonic(), []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -162,4 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

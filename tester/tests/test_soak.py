@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from tester import soak
 from tester.ladder import get_stage
 from tester.results import CheckResult, Failure, StageResult
 from tester.soak import Subject, list_subjects, read_arguments, repeat
-from tester.tests.conftest import ROOT
+from tester.tests.conftest import ROOT, processes_with
 
 OURS = Subject("stage  7", 7, get_stage(7).server, "passed")
 WRONG = Subject("a mistake", 7, Path("server.py"), "caught", "test_one")
@@ -99,3 +102,18 @@ def test_it_grades() -> None:
     assert second.startswith("mistake of stage 1 (") and second.endswith("): 2 of 2 caught")
     assert last.startswith("4 grades in ")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    """Neither servers, nor folders, nor a traceback."""
+    words = [sys.executable, "-m", "tester.soak", "10", "--runs", "9", "--only", "servers"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as soaking:
+        deadline = time.monotonic() + 60
+        while not list(tmp_path.glob("http-tester-*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        soaking.send_signal(signal.SIGINT)
+        _, errors = soaking.communicate(timeout=60)
+    assert (soaking.returncode, errors) == (soak.INTERRUPTED, b"")
+    assert not list(tmp_path.iterdir())
+    assert not processes_with(str(tmp_path))
