@@ -1,23 +1,30 @@
 """Pictures for the lessons, drawn as SVG from what was measured.
 
-They have no background, and colours that can be read on a light page and on a dark one.
+Each stands on a light card of its own, so that it looks the same on a light page and on a dark one.
+No colour can be read well on both, and a picture does not know which of them it is on.
 """
 
 from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tester.ladder import STAGES, get_stage
 from tester.lesson.servers import LessonError
 from tester.lesson.talk import ENDINGS, Event, Scene, Talk
-from tester.lesson.views import BLUE, GREEN, GREY, ORANGE, RED, TEAL, VIOLET
+from tester.lesson.views import START_LINE, split_parts
 from tester.report.bytes_view import visible_line
 
 FONT = "font-family:system-ui,sans-serif;font-size:12px"
 MONO = "font-family:ui-monospace,monospace;font-size:11.5px"
+CARD = "#f6f7f9"
+BLUE, GREEN, ORANGE, RED = "#1d5bbd", "#0b6a26", "#954a05", "#bb2222"  # All above 4.5 on CARD,
+VIOLET, TEAL, PINK, GREY = "#7f35b3", "#0a6868", "#ad1f6b", "#595d63"  # and on their own tint.
+TINT = 0.12  # How much of its colour the ground of a coloured text has.
+HALO = {"stroke": CARD, "stroke_width": "4", "paint_order": "stroke"}  # Nothing crosses a text.
 SERIES = (BLUE, ORANGE, GREEN, VIOLET, TEAL, RED)
 SHORT_NAMES = (
     *("Port", "Read", "200 OK", "404", "Path", "Routing", "Content", "Fields in", "Fields out"),
@@ -25,8 +32,11 @@ SHORT_NAMES = (
     "Chunks",
 )
 MOST_EVENTS = 40  # In one timeline.
+LONGEST_LABEL, LONGEST_PIECE = 72, 40  # Characters at an arrow, of a first line, or another piece.
 ROW, LONGEST_GAP = 27, 110  # Pixels between two events; those that time adds at most.
 SCALE = 130  # Pixels a second.
+WIDE, NARROW = 7.1, 6.8  # Pixels that a character takes: fixed width, and others on average.
+MARGIN = 10  # Pixels around a drawing.
 
 
 class Picture:
@@ -35,10 +45,13 @@ class Picture:
     def __init__(self, width: float, height: float, parts: Sequence[str], words: str) -> None:
         """Put the parts together; all measures are in pixels."""
         self.words = words
+        wide, high = width + 2 * MARGIN, height + 2 * MARGIN
         self.svg = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
-            f' viewBox="0 0 {width:.0f} {height:.0f}" role="img" style="{FONT}">'
-            f"<title>{html.escape(words.splitlines()[0])}</title>\n" + "\n".join(parts) + "\n</svg>"
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}"'
+            f' viewBox="{-MARGIN} {-MARGIN} {wide:.0f} {high:.0f}" role="img" style="{FONT}">'
+            f"<title>{html.escape(words.splitlines()[0])}</title>\n"
+            + _box(-MARGIN, -MARGIN, wide, high, CARD)
+            + "\n".join(["", *parts, "</svg>"])
         )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -91,7 +104,7 @@ def ribbon(stage: int = 0) -> Picture:
         else:
             done = number < stage
             parts.append(
-                _box(x, y, 92, 38, GREEN, f' fill-opacity="{0.22 if done else 0}"{outline}')
+                _box(x, y, 92, 38, GREEN, f' fill-opacity="{TINT if done else 0}"{outline}')
             )
         colour = "#ffffff" if number == stage else GREEN if number < stage else GREY
         mark = f"{number} ✓" if number < stage else str(number)
@@ -116,8 +129,9 @@ def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
     for number, character in enumerate(text):
         data = character.encode(encoding)
         colour = SERIES[number % 2] if len(data) > 1 else GREY
+        colour = PINK if character in "\r\n" else colour
         x, width = 90 + at * cell, len(data) * cell
-        shade = f' fill-opacity="0.14" stroke="{colour}" stroke-opacity="0.7"'
+        shade = f' fill-opacity="{TINT}" stroke="{colour}" stroke-opacity="0.7"'
         parts.append(_box(x + 1, 8, width - 2, 28, colour, shade))
         shown = SHOWN.get(character, character if character.isprintable() else "·")
         parts.append(
@@ -143,37 +157,96 @@ def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
 def timeline(what: Talk | Scene, title: str = "") -> Picture:
     """Draw a conversation: a lane for each client, one for the server, time runs downwards.
 
-    An arrow is bytes on their way, a coloured bar is a client that waits for its answer. Where
-    much time passes, there is more room.
+    An arrow is a message on its way, or a piece of one; a dashed arrow is somebody who calls or
+    hangs up; a coloured bar is a client that waits for its answer. Where much time passes, there
+    is more room. A lane ends with its connection.
     """
-    events = what.events[:MOST_EVENTS]
+    all_events = _messages(what.events)
+    events = all_events[:MOST_EVENTS]
     names = list(dict.fromkeys(event.client for event in events))
-    lanes = _lanes(names)
+    lanes = _lanes(names, max(map(len, map(_label, events)), default=0))
     top = 62 if title else 40
     rows = _rows(events, top)
-    height = (rows[-1] if rows else top) + 34
-    parts = [_text(8, 18, title, GREY, font_weight="bold")] if title else []
+    height = (rows[-1] if rows else top) + 24
+    parts = [_text(0, 14, title, GREY, font_weight="bold")] if title else []
     for name, x in lanes.items():
-        colour = GREY if name == "server" else SERIES[names.index(name) % len(SERIES)]
+        colour = GREY if name == "server" else _colour(name, names)
         parts.append(_text(x, top - 18, name, colour, text_anchor="middle", font_weight="bold"))
-        parts.append(_line(x, top - 10, x, height - 8, colour, 1.5))
+        parts += _lane(x, name, events, rows, (top - 10, height - 8), colour)
     parts += _waits(events, rows, lanes, names)
-    for event, y in zip(events, rows, strict=True):
-        colour = SERIES[names.index(event.client) % len(SERIES)]
-        parts.append(_text(8, y + 4, _clock(event.seconds), GREY, style=MONO))
-        parts += _arrow(event, y, lanes[event.client], lanes["server"], colour)
-    words = "\n".join([title or "A conversation in time", *(_say(event) for event in events)])
-    return Picture(max(lanes.values()) + (150 if len(names) == 1 else 130), height, parts, words)
+    for number, (event, y) in enumerate(zip(events, rows, strict=True)):
+        clock = _clock(event.seconds)
+        if not number or clock != _clock(events[number - 1].seconds):
+            parts.append(_text(0, y + 4, clock, GREY, style=MONO))
+        parts += _arrow(
+            event, y, lanes[event.client], lanes["server"], _colour(event.client, names)
+        )
+    said = [title or "A conversation in time", *map(_say, events)]
+    if len(all_events) > len(events):
+        said.append(f"… and {len(all_events) - len(events)} more")
+        parts.append(_text(0, height + 4, said[-1], GREY, font_style="italic"))
+        height += 14
+    width = max(lanes.values()) + NARROW * max(map(len, lanes)) / 2 + 10
+    return Picture(max(width, NARROW * len(title)), height, parts, "\n".join(said))
 
 
-def _lanes(names: Sequence[str]) -> dict[str, float]:
-    """Return where the lanes stand; of two clients, one stands on either side of the server."""
-    if len(names) == 1:
-        return {names[0]: 120.0, "server": 560.0}
+def _messages(events: Sequence[Event]) -> list[Event]:
+    """Return the events, those that carry several messages cut into one event for each."""
+    cut: list[Event] = []
+    passed: dict[tuple[str, str], int] = {}
+    for event in events:
+        stream = (event.client, event.kind)
+        sent, whole = (
+            b"".join(e.data for e in events if e.client == event.client and e.kind == kind)
+            for kind in ("sent", event.kind)
+        )
+        heads = event.kind == "received" and sent.startswith(b"HEAD ")
+        begins = [p.start for p in split_parts(whole, head_only=heads) if p.kind == "start"]
+        first = passed.get(stream, 0)
+        last = passed[stream] = first + len(event.data)
+        edges = [first, *(place for place in begins if first < place < last), last]
+        for start, stop in zip(edges, edges[1:], strict=False):
+            data = whole[start:stop]
+            cut.append(Event(event.seconds, event.client, event.kind, data, event.how))
+    return cut
+
+
+def _colour(name: str, names: Sequence[str]) -> str:
+    """Return the colour of a client."""
+    return SERIES[names.index(name) % len(SERIES)]
+
+
+def _lanes(names: Sequence[str], longest: int) -> dict[str, float]:
+    """Return where the lanes stand; of two clients, one stands on either side of the server.
+
+    Between a client and the server, there is room for a label of `longest` characters.
+    """
+    room = WIDE * longest + 36
+    if len(names) <= 1:
+        return {**dict.fromkeys(names, 110.0), "server": 110.0 + max(room, 420)}
     if len(names) == 2:
-        return {names[0]: 120.0, "server": 430.0, names[1]: 740.0}
-    lanes = {name: 110.0 + 110 * number for number, name in enumerate(names)}
-    return lanes | {"server": 110.0 * len(names) + 310}
+        gap = max(room, 300)
+        return {names[0]: 110.0, "server": 110.0 + gap, names[1]: 110.0 + 2 * gap}
+    lanes = {name: 110.0 + 90 * number for number, name in enumerate(names)}
+    return lanes | {"server": 20.0 + 90 * len(names) + max(room, 300)}
+
+
+def _lane(
+    x: float,
+    name: str,
+    events: Sequence[Event],
+    rows: Sequence[float],
+    edges: tuple[float, float],
+    colour: str,
+) -> list[str]:
+    """Return the drawing of a lane: from where its client comes to where its connection ends."""
+    if name == "server":
+        return [_line(x, *(edges[0], x, edges[1]), colour, 1.5)]
+    own = [(event, y) for event, y in zip(events, rows, strict=True) if event.client == name]
+    ends = [y for event, y in own if event.kind == "ended"]
+    start, stop = own[0][1], ends[-1] if ends else edges[1]
+    guide = _line(x, edges[0], x, start, colour).replace("/>", ' stroke-dasharray="1 4"/>')
+    return [guide, _line(x, start, x, stop, colour, 1.5)]
 
 
 def _rows(events: Sequence[Event], top: float) -> list[float]:
@@ -181,7 +254,7 @@ def _rows(events: Sequence[Event], top: float) -> list[float]:
     rows: list[float] = []
     for number, event in enumerate(events):
         passed = event.seconds - events[number - 1].seconds if number else 0.0
-        y = rows[-1] + ROW + min(passed * SCALE, LONGEST_GAP) if rows else top + 8
+        y = rows[-1] + ROW + min(passed * SCALE, LONGEST_GAP) if rows else top + 12
         rows.append(y)
     return rows
 
@@ -199,39 +272,44 @@ def _waits(
             began = since.pop(event.client)
             if event.how == "left":  # It did not wait: it had nothing more to say.
                 continue
-            colour = SERIES[names.index(event.client) % len(SERIES)]
             x = lanes[event.client] - 4
+            colour = _colour(event.client, names)
             bars.append(_box(x, began, 8, y - began, colour, ' fill-opacity="0.45"'))
     return bars
 
 
 def _arrow(event: Event, y: float, client: float, server: float, colour: str) -> list[str]:
     """Return the drawing of one event: an arrow between the lanes, with what it carries."""
-    start, end = (client, server) if event.kind in ("sent", "connects") else (server, client)
     side = 1 if server > client else -1
-    label_x = client + side * 14
-    anchor = "start" if side == 1 else "end"
-    label = _label(event)
-    if event.kind == "ended":
-        who = f"{RED if event.how in ('reset', 'refused') else GREY}"
-        mark = _line(client - 7, y, client + 7, y, who, 3)
-        return [mark, _text(label_x, y + 4, label, GREY, text_anchor=anchor, font_style="italic")]
+    from_client = event.kind in ("sent", "connects") or event.how in ("left", "open")
+    start, end = (client, server) if from_client else (server, client)
     direction = 1 if end > start else -1
-    dash = ' stroke-dasharray="4 3"' if event.kind == "connects" else ""
+    drawn: list[str] = []
+    dash = ""
+    style = {"style": MONO}
+    if event.kind in ("connects", "ended"):
+        dash = ' stroke-dasharray="4 3"'
+    if event.kind == "ended":
+        colour = RED if event.how in ("reset", "refused") else GREY
+        style = {"font_style": "italic"}
+        drawn.append(_line(client - 7, y, client + 7, y, colour, 3))
     shaft = _line(start, y, end - direction * 5, y, colour, 1.5).replace("/>", f"{dash}/>")
     head = f'<path d="M {end:.1f} {y:.1f} l {-8 * direction} -4 v 8 z" fill="{colour}"/>'
-    return [shaft, head, _text(label_x, y - 5, label, colour, text_anchor=anchor, style=MONO)]
+    words = {"text_anchor": "start" if side == 1 else "end", **style, **HALO}
+    return [*drawn, shaft, head, _text(client + side * 14, y - 5, _label(event), colour, **words)]
 
 
 def _label(event: Event) -> str:
-    """Return what is written at an arrow."""
+    """Return what is written at an arrow: the first line of a message, or a piece as it is."""
     if event.kind == "connects":
         return "connects"
     if event.kind == "ended":
         return ENDINGS[event.how].partition(":")[0]
-    line = visible_line(event.data.split(b"\r\n")[0])
-    size = f"{len(event.data)} byte{'s' * (len(event.data) != 1)}"
-    return f"{line[:27]}{'…' if len(line) > 27 or len(event.data) > 40 else ''}  {size}"
+    begins = START_LINE.match(event.data)
+    line = visible_line(event.data.split(b"\r\n")[0] if begins else event.data)
+    if len(line) > (longest := LONGEST_LABEL if begins else LONGEST_PIECE):
+        line = re.sub(r"\\x?\w?$", "", line[: longest - 1]) + "…"
+    return f"{line} · {len(event.data)} byte{'s' * (len(event.data) != 1)}"
 
 
 def _clock(seconds: float) -> str:
@@ -252,18 +330,20 @@ def bars(values: Mapping[str, float], unit: str = "", title: str = "") -> Pictur
     """Draw a bar for each value, longest at full width. Raises LessonError where there is none."""
     if not values:
         raise LessonError("there is nothing to draw: give at least one value")
-    room = 8 + 7.2 * max(map(len, values))
-    top, most = (30 if title else 8), max(values.values()) or 1
-    parts = [_text(8, 18, title, GREY, font_weight="bold")] if title else []
+    room = 8 + NARROW * max(map(len, values))
+    top, most = (28 if title else 0), max(values.values()) or 1
+    figures = [f"{_figure(value)} {unit}".strip() for value in values.values()]
+    parts = [_text(0, 14, title, GREY, font_weight="bold")] if title else []
     for number, (name, value) in enumerate(values.items()):
         y = top + number * 28
         colour = SERIES[number % len(SERIES)]
         length = 440 * value / most
         parts.append(_text(room - 6, y + 15, name, GREY, text_anchor="end"))
         parts.append(_box(room, y, max(length, 2), 20, colour, ' fill-opacity="0.8"'))
-        parts.append(_text(room + length + 8, y + 15, f"{_figure(value)} {unit}".strip(), colour))
+        parts.append(_text(room + length + 8, y + 15, figures[number], colour))
     words = [title or "Bars", *(f"{name}: {_figure(v)} {unit}" for name, v in values.items())]
-    return Picture(room + 560, top + 28 * len(values) + 4, parts, "\n".join(words))
+    width = room + 448 + NARROW * max(map(len, figures))
+    return Picture(width, top + 28 * len(values) - 8, parts, "\n".join(words))
 
 
 def plot(
@@ -280,7 +360,8 @@ def plot(
     """
     if not xs or any(len(values) != len(xs) for values in series.values()):
         raise LessonError("plot: each series needs a value for each x, and at least one")
-    left, top, width, height = 62, 34, 480, 220
+    left, width, height = 62, 480, 220
+    top = 22 * bool(title) + 22 * bool(y) + 12
     highest = max((max(values) for values in series.values()), default=1) or 1
     step = _step(highest)
     highest = step * math.ceil(highest / step)
@@ -290,26 +371,23 @@ def plot(
         """Return where a point stands."""
         return left + width * (a - low) / ((high - low) or 1), top + height * (1 - b / highest)
 
-    parts = [_text(8, 18, title, GREY, font_weight="bold")] if title else []
+    parts = [_text(0, 14, title, GREY, font_weight="bold")] if title else []
+    parts.append(_text(0, top - 16, y, GREY))
     for number in range(round(highest / step) + 1):
         level = place(low, number * step)[1]
         parts.append(_line(left, level, left + width, level).replace("/>", ' opacity="0.35"/>'))
         words = _figure(number * step)
         parts.append(_text(left - 8, level + 4, words, GREY, text_anchor="end"))
-    for a in xs:
-        parts.append(_text(place(a, 0)[0], top + height + 18, _figure(a), text_anchor="middle"))
+    taken = -math.inf
+    for a in sorted(xs, reverse=True):  # The last one always has its figure.
+        at, words = place(a, 0)[0], _figure(a)
+        if abs(taken - at) > NARROW * len(words) + 8:
+            parts.append(_text(at, top + height + 18, words, text_anchor="middle"))
+            taken = at
     parts.append(_text(left + width / 2, top + height + 38, x, GREY, text_anchor="middle"))
-    parts.append(
-        _text(
-            14,
-            top + height / 2,
-            y,
-            text_anchor="middle",
-            transform=f"rotate(-90 14 {top + height / 2})",
-        )
-    )
+    names = [f"{name}: {_figure(values[-1])}" for name, values in series.items()]
     ends: list[float] = []
-    for number, (name, values) in enumerate(series.items()):
+    for number, (name, values) in enumerate(zip(names, series.values(), strict=True)):
         colour = SERIES[number % len(SERIES)]
         points = [place(a, b) for a, b in zip(xs, values, strict=True)]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
@@ -323,7 +401,8 @@ def plot(
         ends.append(label_y)
         parts.append(_text(left + width + 12, label_y, name, colour, font_weight="bold"))
     words = [title or "A plot", *(f"{n}: {', '.join(map(_figure, v))}" for n, v in series.items())]
-    return Picture(left + width + 190, top + height + 48, parts, "\n".join(words))
+    room = 12 + WIDE * max(map(len, names), default=0)
+    return Picture(left + width + room, top + height + 44, parts, "\n".join(words))
 
 
 def _step(highest: float) -> float:
@@ -333,7 +412,7 @@ def _step(highest: float) -> float:
 
 
 def _figure(value: float) -> str:
-    """Return a number with as many digits as tell something: `0.053`, `1.2`, `1200`."""
+    """Return a number with as many digits as tell something: `0.053`, `1.2`, `1,200`."""
     if value == int(value) or abs(value) >= 100:
-        return f"{value:.0f}"
+        return f"{value:,.0f}"
     return f"{value:.3g}"
