@@ -21,10 +21,12 @@ from tester.lesson.views import (
     RED,
     Row,
     View,
+    ink,
     part_rows,
     prose,
     rows_html,
     rows_text,
+    span,
 )
 from tester.mistakes import Mistake, catch, checks
 from tester.report.bytes_view import visible_line
@@ -55,7 +57,7 @@ port = int(os.environ.get("PORT", 4221))  # The tester says which port; by hand,
 def card(title: str, body: str, colour: str, text: str = "") -> View:
     """Return HTML with a title and a coloured edge; `text` is its plain form."""
     style = f"border-left:4px solid {colour};padding:2px 12px;margin:4px 0"
-    heading = f'<strong style="color:{colour}">{html.escape(title)}</strong>'
+    heading = f'<strong style="{ink(colour)}">{html.escape(title)}</strong>'
     return View(f'<div style="{style}">{heading}{body}</div>', f"{title}\n{text}".rstrip())
 
 
@@ -349,7 +351,7 @@ def _counts(result: StageResult) -> str:
 def _summary(test: CheckResult, mark: str) -> str:
     """Return a failed check in a line of HTML."""
     message = test.failure.message if test.failure else f"not run: {test.skipped}"
-    return f"{mark} {prose(test.title)} <span style='color:{GREY}'>{prose(message)}</span>"
+    return f"{mark} {prose(test.title)} {span(prose(message), ink(GREY))}"
 
 
 def _test_html(test: CheckResult, stage: int) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 import h11
 
-from tester.lesson.views import GREEN, RED, View, span
+from tester.lesson.views import GREEN, RED, View, ink, span
 from tester.report.bytes_view import visible_line
 from tester.response import Malformed, ResponseReader
 
@@ -141,4 +141,4 @@ def _cell(words: str) -> str:
     """Return a verdict as a cell of the table."""
     refused = words.startswith("refuses")
     colour, mark = (RED, "✗") if refused else (GREEN, "✓")
-    return f"<td {LEFT}>{span(f'{mark} {html.escape(words)}', f'color:{colour}')}</td>"
+    return f"<td {LEFT}>{span(f'{mark} {html.escape(words)}', ink(colour))}</td>"

@@ -6,16 +6,18 @@ import ast
 import difflib
 import html
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tester.ladder import label, read_server, split_docstring
 from tester.lesson.servers import LessonError, find_stage
-from tester.lesson.views import COLOURS, GREY, PRE, View, prose, span
+from tester.lesson.views import COLOURS, PRE, View, prose, span
 
 CONTEXT = 2  # Lines shown around a change.
 OUTSIDE = "at the top of the file"
 LAST = "at the end of the file"
+BANNER = re.compile(r"# --- (\w+)[^-]* -+$")  # `# --- Requests: from bytes to … ----`
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,21 @@ class Hunk:
     place: str
     lines: tuple[str, ...]
     """Each begins with `+`, `-` or a space, as in any diff."""
+    section: str = ""
+    """The first word of the banner that it stands under; nothing above them all."""
+    names: tuple[str, ...] = ()
+    """All functions and classes in which something changes."""
+    new: bool = False
+    """Whether none of these was there before."""
+
+    @property
+    def where(self) -> str:
+        """Say where it stands: `under *Connections*, in `hang_up``."""
+        if self.place == LAST or not (self.section or self.names):
+            return self.place
+        names = ", ".join(f"`{name}`" for name in self.names)
+        told = [f"{'new:' if self.new else 'in'} {names}"] if names else []
+        return ", ".join([f"under *{self.section}*"] * bool(self.section) + told)
 
     @property
     def changed(self) -> str:
@@ -56,17 +73,43 @@ def step_hunks(number: int) -> list[Hunk]:
             last[1].append(code)
         else:
             groups.append((place, [code]))
-    return [Hunk(place, _hunk_lines(codes, older, newer)) for place, codes in groups]
+    hunks = []
+    edges = [0, *(codes[-1][4] for _, codes in groups)]  # No context shows what has its own hunk.
+    limits = [*(codes[0][3] for _, codes in groups[1:]), len(newer)]
+    for (place, codes), edge, limit in zip(groups, edges, limits, strict=False):
+        lines = _hunk_lines(codes, older, newer, edge, limit)
+        touched = [new_places[row] for code in codes for row in _rows(newer, *code[3:])]
+        touched += [old_places[row] for code in codes for row in _rows(older, *code[1:3])]
+        names = tuple(dict.fromkeys(name for name in touched if name != OUTSIDE))
+        first = next(iter(_rows(newer, *codes[0][3:])), codes[0][3])
+        hunks.append(
+            Hunk(place, lines, _section(newer, first), names, not set(names) & set(old_places))
+        )
+    return hunks
+
+
+def _rows(lines: list[str], start: int, stop: int) -> list[int]:
+    """Return which lines of a part are not blank."""
+    return [row for row in range(start, stop) if lines[row].strip()]
+
+
+def _section(lines: list[str], row: int) -> str:
+    """Return the first word of the last banner before a line."""
+    banners = [found[1] for line in lines[:row] if (found := BANNER.match(line))]
+    return banners[-1] if banners else ""
 
 
 def _whole_file(lines: list[str], places: list[str]) -> list[Hunk]:
     """Return a hunk for each function or class, and for what stands before and after them all."""
     hunks: list[Hunk] = []
-    for place, rows in itertools.groupby(zip(places, lines, strict=True), key=lambda row: row[0]):
-        text = "\n".join(line for _, line in rows).strip("\n")
+    for place, group in itertools.groupby(range(len(lines)), key=lambda row: places[row]):
+        rows = list(group)
+        text = "\n".join(lines[row] for row in rows).strip("\n")
         if text:
             name = LAST if hunks and place == OUTSIDE else place
-            hunks.append(Hunk(name, tuple(f"+{line}" for line in text.split("\n"))))
+            added = tuple(f"+{line}" for line in text.split("\n"))
+            names = () if place == OUTSIDE else (place,)
+            hunks.append(Hunk(name, added, _section(lines, rows[0]), names, True))
     return hunks
 
 
@@ -89,16 +132,23 @@ def _places(lines: list[str]) -> list[str]:
 
 def _place_of(places: list[str], lines: list[str], start: int, stop: int) -> str:
     """Return the place of the first line that is not blank, or nothing where there is none."""
-    rows = [row for row in range(start, stop) if lines[row].strip()]
+    rows = _rows(lines, start, stop)
     return next((places[row] for row in rows if places[row] != OUTSIDE), OUTSIDE if rows else "")
 
 
 def _hunk_lines(
-    codes: list[tuple[str, int, int, int, int]], older: list[str], newer: list[str]
+    codes: list[tuple[str, int, int, int, int]],
+    older: list[str],
+    newer: list[str],
+    edge: int,
+    limit: int,
 ) -> tuple[str, ...]:
-    """Return the lines of a hunk, with the context before, between and after its changes."""
+    """Return the lines of a hunk, with the context before, between and after its changes.
+
+    The context begins at line `edge`, or later, and ends before line `limit`.
+    """
     first, last = codes[0], codes[-1]
-    lines = [f" {line}" for line in newer[max(0, first[3] - CONTEXT) : first[3]]]
+    lines = [f" {line}" for line in newer[max(edge, first[3] - CONTEXT) : first[3]]]
     at = first[3]
     for _, i1, i2, j1, j2 in codes:
         lines += [f" {line}" for line in newer[at:j1]]
@@ -107,7 +157,7 @@ def _hunk_lines(
             j1 += 1
         lines += [f"+{line}" for line in newer[j1:j2]]
         at = j2
-    lines += [f" {line}" for line in newer[last[4] : last[4] + CONTEXT]]
+    lines += [f" {line}" for line in newer[last[4] : min(limit, last[4] + CONTEXT)]]
     while lines and not lines[0][1:].strip():
         del lines[0]
     while lines and not lines[-1][1:].strip():
@@ -143,7 +193,7 @@ def step(number: int, reasons: Mapping[str, str]) -> View:
         why = " ".join(reasons[key] for key in keys if key not in shown)
         shown.update(keys)
         parts.append(_hunk_html(hunk, why))
-        texts.append("\n".join([f"@ {hunk.place}", *filter(None, [why]), *hunk.lines]))
+        texts.append("\n".join([f"@ {hunk.where}", *filter(None, [why]), *hunk.lines]))
     return View("\n".join(parts), "\n\n".join(texts))
 
 
@@ -151,9 +201,8 @@ def _hunk_html(hunk: Hunk, why: str) -> str:
     """Return a hunk as HTML: where, why, and the lines."""
     kinds = {"+": "added", "-": "removed", " ": "plain"}
     lines = [
-        span(html.escape(line), COLOURS[kinds[line[0]]] or f"color:{GREY}") for line in hunk.lines
+        span(html.escape(line), COLOURS[kinds[line[0]]] or COLOURS["note"]) for line in hunk.lines
     ]
-    outside = hunk.place in (OUTSIDE, LAST)
-    place = hunk.place if outside else f"in <code>{html.escape(hunk.place)}</code>"
-    heading = f"<strong>{place[0].upper()}{place[1:]}.</strong> {prose(why)}".rstrip()
+    place = prose(hunk.where[0].upper() + hunk.where[1:])
+    heading = f"<strong>{place}.</strong> {prose(why)}".rstrip()
     return f'<p>{heading}</p><pre style="{PRE};margin-bottom:14px">' + "\n".join(lines) + "</pre>"

@@ -23,24 +23,36 @@ WIDTH = 66  # Columns for bytes.
 NAME_COLUMN = 53  # Where the names stand, unless a row is longer.
 BODY_LIMIT = 700  # Bytes of a body that are shown; of more, head and end.
 
-# All with the same brightness: readable on white and on nearly black alike (contrast above 4).
+# All with the same brightness, in the middle between white and nearly black. There no colour has a
+# contrast of 4.5 with both, so `ink` moves them towards the text of the page that they are on.
 BLUE, GREEN, ORANGE, RED = "#2f76e1", "#148b35", "#ba610f", "#dd3d3d"
-VIOLET, TEAL, GREY = "#a454d4", "#0f8686", "#797979"
+VIOLET, TEAL, PINK, GREY = "#a454d4", "#0f8686", "#cb3f93", "#797979"
+
+
+def ink(colour: str) -> str:
+    """Return the style of a text: readable on a light page and on a dark one.
+
+    A browser that can't mix colours takes the first. A text in another's ink would mix once more.
+    """
+    return f"color:{colour};color:color-mix(in srgb,{colour} 70%,currentcolor)"
+
+
 COLOURS = {
-    "start": f"color:{BLUE};font-weight:bold",
-    "field": f"color:{GREEN}",
-    "empty": f"color:{VIOLET}",
-    "body": f"color:{ORANGE}",
-    "chunk size": f"color:{VIOLET}",
-    "surplus": f"color:{RED};font-weight:bold",
-    "note": f"color:{GREY}",
+    "start": f"{ink(BLUE)};font-weight:bold",
+    "field": ink(GREEN),
+    "line end": ink(PINK),
+    "empty": ink(PINK),
+    "body": ink(ORANGE),
+    "chunk size": ink(VIOLET),
+    "surplus": f"{ink(RED)};font-weight:bold",
+    "note": ink(GREY),
     "side": "font-weight:bold",
     "added": "background-color:rgba(20,139,53,0.18)",
     "removed": "background-color:rgba(221,61,61,0.18)",
     "plain": "",
 }
 PRE = "line-height:1.45;overflow-x:auto;margin:0"
-ESCAPE = re.compile(r"(\\(?:[rnt\\]|x[0-9a-f]{2}))")
+LINE_END = re.compile(r"((?:\\[rn])+)|\\\\")  # Or a backslash, which is shown as two.
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 START_LINE = re.compile(rb"HTTP/|[A-Z]+ [^\r\n]* HTTP/")
 LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)", re.IGNORECASE | re.MULTILINE)
@@ -221,23 +233,25 @@ def rows_html(rows: Iterable[Row]) -> str:
     lines = []
     for row in rows:
         text, name = pad(row)
-        shown = span(_dim_escapes(text), COLOURS[row.kind])
+        shown = _in_ink(text, COLOURS[row.kind])
         lines.append(shown + (span(html.escape(name), COLOURS["note"]) if name else ""))
     return f'<pre style="{PRE}">' + "\n".join(lines) + "</pre>"
 
 
-def _dim_escapes(text: str) -> str:
-    r"""Return text as HTML, in which `\r`, `\n` and their like are lighter than the rest."""
-    return "".join(
-        span(html.escape(part), "opacity:0.8") if ESCAPE.fullmatch(part) else html.escape(part)
-        for part in ESCAPE.split(text)
-        if part
-    )
+def _in_ink(text: str, style: str) -> str:
+    r"""Return text as HTML in a style, in which each `\r\n` has the colour of line ends."""
+    shown, last = "", 0
+    for found in LINE_END.finditer(text):
+        if found[1]:
+            shown += span(html.escape(text[last : found.start()]), style)
+            shown += span(found[1], COLOURS["line end"])
+            last = found.end()
+    return shown + span(html.escape(text[last:]), style)
 
 
 def span(content: str, style: str) -> str:
     """Return HTML in a style."""
-    return f'<span style="{style}">{content}</span>' if style else content
+    return f'<span style="{style}">{content}</span>' if style and content else content
 
 
 def prose(text: str) -> str:

@@ -31,6 +31,7 @@ from tester.lesson import (
     load,
     mistake,
     panel,
+    pictures,
     plot,
     ribbon,
     scene,
@@ -47,7 +48,7 @@ from tester.lesson import (
 from tester.lesson.pictures import Picture
 from tester.lesson.steps import LAST as LAST_LINES
 from tester.lesson.steps import OUTSIDE, step_hunks
-from tester.lesson.talk import Client
+from tester.lesson.talk import Client, Event, Talk
 from tester.lesson.views import split_parts
 from tester.lessons import kernel_environment
 
@@ -328,12 +329,49 @@ def luminance(colour: str) -> float:
     return sum(share * p for share, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-@pytest.mark.parametrize("name", ["BLUE", "GREEN", "ORANGE", "RED", "VIOLET", "TEAL", "GREY"])
+COLOUR_NAMES = ("BLUE", "GREEN", "ORANGE", "RED", "VIOLET", "TEAL", "PINK", "GREY")
+PAGES = (
+    *(("#212121", page) for page in ("#ffffff", "#f5f5f5")),  # JupyterLab, light: page, and tables
+    *(("#ffffff", page) for page in ("#111111", "#212121")),  # the same, dark
+    ("#1f2328", "#ffffff"),  # GitHub, light
+    ("#e6edf3", "#0d1117"),  # GitHub, dark
+    ("#cccccc", "#1e1e1e"),  # Visual Studio Code, dark
+)
+"""The colours of the text and of the ground, where lessons are read."""
+
+
+def contrast(one: str, other: str) -> float:
+    """Return how well one colour can be read on another, from 1 to 21, as WCAG 2 says."""
+    dark, bright = sorted(map(luminance, (one, other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def mix(one: str, other: str, share: float) -> str:
+    """Return a colour between two: so much of the first."""
+    pairs = [(int(one[at : at + 2], 16), int(other[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(share * a + (1 - share) * b):02x}" for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", COLOUR_NAMES)
 def test_colours_can_be_read_on_light_and_dark(name: str) -> None:
-    """With a contrast of 4 and more, on white and on JupyterLab's dark page."""
-    bright = luminance(getattr(views, name))
-    assert 1.05 / (bright + 0.05) > 4
-    assert (bright + 0.05) / (luminance("#111111") + 0.05) > 4
+    """With a contrast of 4.5 and more, as WCAG AA asks for; a picture has a ground of its own."""
+    share = re.search(r"(\d+)%,currentcolor", views.ink(getattr(views, name)))
+    assert share
+    for text, page in PAGES:
+        mixed = mix(getattr(views, name), text, int(share[1]) / 100)
+        assert contrast(mixed, page) >= 4.5, (text, page)
+    drawn = getattr(pictures, name)
+    assert contrast(drawn, pictures.CARD) >= 4.5
+    assert contrast(drawn, mix(drawn, pictures.CARD, pictures.TINT)) >= 4.5
+    assert contrast(drawn, "#ffffff") >= 4.5
+
+
+def test_line_ends_have_a_colour_of_their_own() -> None:
+    """A backslash that the server sent, before an r, is none."""
+    shown = anatomy(b"GET /\\r HTTP/1.1\r\nA: b\r\n\r\n").html
+    style = views.COLOURS["line end"]
+    assert shown.count(f'<span style="{style}">\\r\\n</span>') == 3
+    assert "/\\\\r HTTP" in shown
 
 
 # --- Pictures -------------------------------------------------------------------------------------
@@ -375,6 +413,56 @@ def test_a_timeline_has_a_lane_for_each() -> None:
         assert "GET /echo/%26%3C HTTP/1.1" in words
 
 
+def a_talk(*events: tuple[object, ...]) -> Talk:
+    """Return a conversation as it may have been."""
+    made = object.__new__(Talk)
+    made.events = [Event(*each) for each in events]
+    return made
+
+
+def test_each_message_has_an_arrow() -> None:
+    """Also where several came at once, or one came in pieces; a long first line stays whole."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"
+    path = b"a-path-that-is-rather-long"
+    drawn = timeline(
+        a_talk(
+            (0.1, "Anna", "connects"),
+            (0.2, "Anna", "sent", GET % path + GET % b"two" + b"GET /thr"),
+            (0.3, "Anna", "sent", b"ee HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            (0.4, "Anna", "received", answer * 2 + answer[:-1]),
+            (0.5, "Anna", "received", answer[-1:]),
+            (0.6, "Anna", "ended", b"", "closed"),
+        )
+    )
+    words = texts(drawn)
+    assert "GET /echo/a-path-that-is-rather-long HTTP/1.1 · " in words and "…" not in words
+    assert words.count("200 OK · 41 bytes") == 2 and "200 OK · 40 bytes" in words
+    assert "GET /thr · 8 bytes" in words and "ee HTTP/1.1\\r\\nHost: loc" in words
+    assert "e · 1 byte |" in words
+    assert drawn.svg.count("<path") == 10
+
+
+def test_a_lane_ends_with_its_client() -> None:
+    """And the server's goes on; what is too much is counted."""
+    ended = (0.2, "Anna", "ended", b"", "left")
+    later = [(0.3 + at / 100, "Ben", "sent", b"x") for at in range(50)]
+    drawn = timeline(a_talk((0.1, "Anna", "connects"), ended, *later))
+    assert "… and 12 more" in texts(drawn)
+    lanes = re.findall(r'x1="([\d.]+)" y1="[\d.]+" x2="\1" y2="([\d.]+)"', drawn.svg)
+    lowest: dict[str, float] = {}
+    for x, y in lanes:
+        lowest[x] = max(lowest.get(x, 0), float(y))
+    anna, server, ben = (lowest[x] for x in sorted(lowest, key=float))
+    assert anna < 150 < 1000 < ben == server
+
+
+def test_figures_of_an_axis_do_not_overlap() -> None:
+    """So some are left out, but never the last."""
+    drawn = texts(plot([1000, 1010, 1020, 9000], {"a name that is quite long": [1, 2, 3, 4]}))
+    assert "1,020" in drawn and "9,000" in drawn and "1,010" not in drawn
+    assert "a name that is quite long: 4" in drawn
+
+
 # --- The step -------------------------------------------------------------------------------------
 
 
@@ -403,6 +491,21 @@ def test_the_first_stage_has_a_hunk_for_each_function() -> None:
     assert places[0] == OUTSIDE and places[-1] == LAST_LINES and "open_listener" in places
     shown = step(1, {place: f"reason {at}" for at, place in enumerate(places)})
     assert "<strong>At the end of the file.</strong> reason" in shown.html
+
+
+def test_a_hunk_tells_where_it_stands() -> None:
+    """Under which banner, in which functions, and whether these are new."""
+    places = [hunk.where for hunk in step_hunks(2)]
+    assert places[:3] == [
+        "at the top of the file",
+        "under *Settings*",
+        "under *Requests*, new: `receive`, `read_head`",
+    ]
+    assert places[-1] == "under *Connections*, in `serve_connection`"
+    assert "Under <em>Settings</em>." in step(2, {h.place: "why" for h in step_hunks(2)}).html
+    assert (
+        step_hunks(2)[-2].lines[-1] == " def serve_connection(connection: socket.socket) -> None:"
+    )
 
 
 def test_every_hunk_needs_a_reason() -> None:
