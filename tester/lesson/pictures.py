@@ -157,9 +157,9 @@ def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
 def timeline(what: Talk | Scene, title: str = "") -> Picture:
     """Draw a conversation: a lane for each client, one for the server, time runs downwards.
 
-    An arrow is a message on its way, or a piece of one; a dashed arrow is somebody who calls or
-    hangs up; a coloured bar is a client that waits for its answer. Where much time passes, there
-    is more room. A lane ends with its connection.
+    An arrow is a message on its way, or a piece of one; a dashed arrow is somebody who calls, a
+    dotted one is somebody who hangs up; a coloured bar is a client that waits for its answer. Where
+    much time passes, there is more room. A lane ends with its connection.
     """
     all_events = _messages(what.events)
     events = all_events[:MOST_EVENTS]
@@ -288,7 +288,7 @@ def _arrow(event: Event, y: float, client: float, server: float, colour: str) ->
     dash = ""
     style = {"style": MONO}
     if event.kind in ("connects", "ended"):
-        dash = ' stroke-dasharray="4 3"'
+        dash = f' stroke-dasharray="{"4 3" if event.kind == "connects" else "1.5 3"}"'
     if event.kind == "ended":
         colour = RED if event.how in ("reset", "refused") else GREY
         style = {"font_style": "italic"}
