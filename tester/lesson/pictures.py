@@ -32,7 +32,7 @@ SHORT_NAMES = (
     "Chunks",
 )
 MOST_EVENTS = 40  # In one timeline.
-LONGEST_LABEL, LONGEST_PIECE = 72, 40  # Characters at an arrow, of a first line, or another piece.
+LONGEST_LABEL, LONGEST_PIECE = 72, 56  # Characters at an arrow, of a first line, or another piece.
 ROW, LONGEST_GAP = 27, 110  # Pixels between two events; those that time adds at most.
 SCALE = 130  # Pixels a second.
 WIDE, NARROW = 7.1, 6.8  # Pixels that a character takes: fixed width, and others on average.

@@ -153,6 +153,8 @@ def _hunk_lines(
     for _, i1, i2, j1, j2 in codes:
         lines += [f" {line}" for line in newer[at:j1]]
         lines += [f"-{line}" for line in older[i1:i2]]
+        if j1 < j2 and not newer[j1].strip():
+            lines.append(" ")
         while j1 < j2 and not newer[j1].strip():  # What is new begins with its first words.
             j1 += 1
         lines += [f"+{line}" for line in newer[j1:j2]]
