@@ -4,11 +4,12 @@ start(6); talk(b"GET / HTTP/1.1\\r\\n…")     a server, and a conversation with
 timeline(…), bars(…), plot(…), ribbon(7)    pictures
 anatomy(…), bytes_of(…), panel({…})         bytes, part by part
 step(7, {…}), load(7)                       what a stage changed, and its functions
-mistake(7, "…"), verdict(…), expose(…)      what goes wrong
+mistake(7, "…"), verdict(…)                 what goes wrong
+puzzle(7), expose(…)                        a broken server, to be found out
 begin(), grade(7)                           the learner's own server
 """
 
-from tester.lesson.exercises import begin, expose, grade, verdict
+from tester.lesson.exercises import begin, expose, grade, puzzle, verdict
 from tester.lesson.panel import panel
 from tester.lesson.pictures import bars, bytes_of, plot, ribbon, timeline
 from tester.lesson.servers import LessonError, load, mistake, serving, slowed, start, stop
@@ -30,6 +31,7 @@ __all__ = [
     "mistake",
     "panel",
     "plot",
+    "puzzle",
     "ribbon",
     "scene",
     "serving",
