@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Collection, Sequence
 
 from tester.attempt import Server
 from tester.facts import CheckFailed, Client
@@ -94,11 +95,11 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
         failure = {"message": f"the check itself failed: {error!r}"}
     connection = getattr(error, "connection", None)
     number = connection.number if connection else client.record.connections
-    asked = [m.connection for m in client.record.messages if m.direction == "sent"]
-    shown = number if number in asked or not asked else asked[-1]
+    ended = isinstance(error, WireError) and server.exit_code is not None
+    shown = _choose_connection(client.record.messages, number, ended)
     return Failure(
         **failure,
-        exchange=_choose_messages(client, number),
+        exchange=_choose_messages(client, {number, shown} if ended else {number}),
         ending=client.record.endings.get(number, ""),
         command=by_hand(
             b"".join(
@@ -112,11 +113,26 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
     )
 
 
-def _choose_messages(client: Client, number: int) -> tuple[Message, ...]:
-    """Return what went over the wire: all of it, or of many connections the one that failed."""
+def _choose_connection(messages: Sequence[Message], failed: int, ended: bool) -> int:
+    """Return the connection that is worth repeating by hand: one on which something was sent.
+
+    Mostly, that is the one that `failed`. Where the program has `ended`, it is the one that may
+    have ended it: the first that got no answer, of those that asked when the last answer had come.
+    """
+    asked = [message.connection for message in messages if message.direction == "sent"]
+    if ended:
+        answers = [at for at, message in enumerate(messages) if message.direction == "received"]
+        later = messages[answers[-1] + 1 if answers else 0 :]
+        asked = [message.connection for message in later] or asked[-1:]
+        return asked[0] if asked else failed
+    return failed if failed in asked or not asked else asked[-1]
+
+
+def _choose_messages(client: Client, numbers: Collection[int]) -> tuple[Message, ...]:
+    """Return what went over the wire: all of it, or of many connections only these."""
     messages = client.record.messages
     if len({message.connection for message in messages}) > MOST_CONNECTIONS:
-        messages = [message for message in messages if message.connection == number]
+        messages = [message for message in messages if message.connection in numbers]
     return tuple(messages)
 
 

@@ -7,11 +7,12 @@ import pickle
 import re
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tester.grading import Grading, start_helper
-from tester.lesson.servers import LessonError, find_stage, serving
+from tester.lesson.servers import LessonError, find_stage, mistake, serving
 from tester.lesson.talk import ENDINGS, Client, Scene
 from tester.lesson.views import (
     BLUE,
@@ -129,7 +130,42 @@ def _exchange_rows(failure: Failure) -> list[Row]:
 
 # --- Expose: the reversed exercise ----------------------------------------------------------------
 
+PUZZLES = {
+    1: "which nobody asked for",
+    2: "decoded as",
+    3: "before the request has been read",
+    4: "split into three parts",
+    5: "wherever it stands in the path",
+    6: "turned to small letters",
+    7: "left out where",
+    8: "knows more line ends than HTTP",
+    9: "answered by hand",
+    10: "share one buffer",
+    11: "as parse_qsl does by itself",
+    12: "as in C",
+    13: "looked for in the whole path",
+    14: "Of two Content-Length",
+    15: "compared as a whole",
+    16: "looked for anywhere",
+    17: "All that has come is taken for the body",
+    18: "skipped unread",
+}
+"""The mistakes that learners look for, by stage. They stand here so that no lesson tells them."""
 Conversation = Callable[[Callable[[], Client]], Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Puzzle(Mistake):
+    """A mistake that a learner is to find out: it does not tell what it is."""
+
+    def __repr__(self) -> str:
+        """Say no more than whose it is."""
+        return f"A broken server of stage {self.stage}."
+
+
+def puzzle(stage: int) -> Puzzle:
+    """Return the broken server of a stage's lesson, to be exposed. Raises LessonError."""
+    return Puzzle(**vars(mistake(find_stage(stage).number, PUZZLES[stage])))
 
 
 class Exposure(View):
@@ -362,4 +398,8 @@ def _test_html(test: CheckResult, stage: int) -> tuple[str, str]:
     heading = (
         f"<p><strong>✗ {prose(test.title)}</strong>{earlier}<br/><em>{check_name(test.id)}</em></p>"
     )
+    if failure.command:
+        body += "<p><strong>Try it</strong> in a terminal, on your own server:</p>"
+        body += rows_html([Row(failure.command)])
+        text += f"\nTry it: {failure.command}"
     return heading + body, f"✗ {test.title}{earlier}\n{text}"
