@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import subprocess
 
@@ -9,6 +11,7 @@ from tester.lesson.servers import Running, find_running
 from tester.lesson.views import Row, View, rows_html, rows_text
 
 TIMEOUT = 5  # Seconds until curl gives up.
+BARE = re.compile(r"[\w%+=:,./@-]+", re.ASCII)  # What no shell takes for something else.
 
 
 def curl(*words: str, server: Running | None = None) -> View:
@@ -18,7 +21,8 @@ def curl(*words: str, server: Running | None = None) -> View:
     up, its exit code is told. Raises LessonError where no server runs.
     """
     url = find_running(server).url
-    said = " ".join(["curl", *(f"http://localhost:4221{w}" if w[:1] == "/" else w for w in words)])
+    urls = [f"http://localhost:4221{word}" if word[:1] == "/" else word for word in words]
+    said = " ".join(["curl", *map(quote, urls)])
     if not shutil.which("curl"):
         return View("<p>curl is not on this machine: skipped.</p>", "curl is not on this machine")
     arguments = [url + word if word.startswith("/") else word for word in words]
@@ -35,3 +39,16 @@ def curl(*words: str, server: Running | None = None) -> View:
     end = f"■ curl's exit code is {code}: {'an error' if code else 'no error'}"
     rows.append(Row(end, "surplus" if code else "note"))
     return View(rows_html(rows), rows_text(rows))
+
+
+def quote(word: str) -> str:
+    """Return a word as one types it in a shell, in quotes where it needs some.
+
+    >>> quote("Connection: close"), quote("Anna's phone")
+    ("'Connection: close'", '"Anna\'s phone"')
+    """
+    if BARE.fullmatch(word):
+        return word
+    if "'" not in word:
+        return f"'{word}'"
+    return shlex.quote(word) if set(word) & set('"$`\\!') else f'"{word}"'

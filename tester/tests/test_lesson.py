@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,6 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client.manager import start_new_kernel
 
+from tester.attempt import Server, locate
+from tester.explain import explain
+from tester.facts import Client as Asker
+from tester.facts import Words
 from tester.ladder import STAGES, label, read_server, split_docstring
 from tester.lesson import (
     LessonError,
@@ -26,6 +32,7 @@ from tester.lesson import (
     begin,
     bytes_of,
     curl,
+    exercises,
     expose,
     grade,
     load,
@@ -33,9 +40,11 @@ from tester.lesson import (
     panel,
     pictures,
     plot,
+    puzzle,
     ribbon,
     scene,
     serving,
+    shell,
     slowed,
     start,
     step,
@@ -45,12 +54,17 @@ from tester.lesson import (
     verdict,
     views,
 )
+from tester.lesson.exercises import PUZZLES, Puzzle
 from tester.lesson.pictures import Picture
 from tester.lesson.steps import LAST as LAST_LINES
 from tester.lesson.steps import OUTSIDE, step_hunks
 from tester.lesson.talk import Client, Event, Talk
 from tester.lesson.views import split_parts
 from tester.lessons import kernel_environment
+from tester.mistakes import MISTAKES
+from tester.mistakes import source as source_of
+from tester.results import CheckResult, StageResult
+from tester.wire import WireError
 
 GET = b"GET /echo/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -249,6 +263,15 @@ def test_answers_to_head_have_no_body() -> None:
     head = LAST.replace(b"GET", b"HEAD").replace(b"close", b"keep-alive")
     said = talk(head, LAST, answers=2)
     assert [bool(answer.body) for answer in said.answers] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["/search?q=1&n=2", "Connection: close", "Anna's phone (2)", "it's $5", r"%{x}\n", "日本", ""],
+)
+def test_what_curl_was_told_can_be_typed(word: str) -> None:
+    """A shell makes the same words of it."""
+    assert shlex.split(shell.quote(word)) == [word]
 
 
 def test_curl_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -563,6 +586,17 @@ def test_expose_takes_a_conversation() -> None:
     assert not nothing.exposed and "did not answer" in nothing.text
 
 
+@pytest.mark.parametrize("stage", [stage.number for stage in STAGES])
+def test_a_puzzle_does_not_tell_its_answer(stage: int) -> None:
+    """Neither in what a cell shows of it, nor in the lesson; and a server can be made of it."""
+    broken = puzzle(stage)
+    assert broken in [Puzzle(**vars(one)) for one in MISTAKES] and source_of(broken)
+    assert broken.title not in repr(broken) and broken.rule not in repr(broken)
+    lesson = STAGES[stage - 1].lesson.read_text(encoding="utf-8")
+    assert f"puzzle({stage})" in lesson
+    assert PUZZLES[stage].lower() not in lesson.lower()
+
+
 def test_expose_sees_a_server_die() -> None:
     """One that does not survive has given itself away, also where no answer is expected yet."""
     strict = mistake(2, "decoded as UTF-8")
@@ -600,6 +634,40 @@ def test_begin_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 CRASHES = read_server(7).replace("def echo_path(", "def echo_path(request):\n    1 / 0\n\ndef old(")
+
+
+DIES = """\
+import os, socket
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while True:
+    connection = listener.accept()[0]
+    head = connection.recv(65536)
+    if b"HTTP/9.9" in head:
+        os._exit(3)
+    body = head.split()[1].rpartition(b"/")[2] if head.startswith(b"GET /echo") else b""
+    connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
+    connection.close()
+"""
+
+
+def test_what_killed_the_server_is_what_can_be_tried(tmp_path: Path) -> None:
+    """Not the harmless request of a client that was in the line when the server died."""
+    path = tmp_path / "server.py"
+    path.write_text(DIES, encoding="utf-8")
+    with Server(locate(str(path))) as server:
+        client = Asker(server, Words("1"))
+        client.ask("/echo/before")
+        killer, harmless = client.connect(), client.connect()
+        killer.send(b"GET /fatal HTTP/9.9\r\nHost: localhost\r\n\r\n")
+        with pytest.raises(WireError) as error:
+            harmless.send(GET % b"harmless")
+            harmless.read_response()
+        failure = explain(error.value, client, 7)
+    test = CheckResult("test_07.py::test_lives", 7, "It lives.", "requirement", "failed")
+    graded = StageResult(7, "A stage", "mine", 1, 1.0, (replace(test, failure=failure),))
+    told = exercises.report(graded).text.partition("Try it: ")[2]
+    assert told.startswith("printf 'GET /fatal HTTP/9.9")
+    assert "harmless" not in told.splitlines()[0]
 
 
 def test_grade_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
