@@ -90,7 +90,7 @@ def check_name(rule: str) -> str:
 def _failure_body(failure: Failure, why: str, hint: str) -> tuple[str, str]:
     """Return what a failed check has to say, as HTML and as text."""
     lines = [f"<p>{prose(failure.message)}</p>"] if failure.message else []
-    labels = {"expected": failure.expected, "got": failure.got, "likely": failure.likely}
+    labels = {"expected": failure.expected, "got": failure.got}
     rows = [Row(f"{name + ':':<10}{words}") for name, words in labels.items() if words]
     if failure.pointer:
         before = visible_line(failure.pointer.line[: failure.pointer.index])
@@ -98,18 +98,15 @@ def _failure_body(failure: Failure, why: str, hint: str) -> tuple[str, str]:
         rows.append(Row(" " * (10 + len(before)) + "^", "surplus"))
     lines.append(rows_html(rows) if rows else "")
     exchange = _exchange_rows(failure)
+    said = {"Likely": failure.likely, "Why": why, "Hint": hint}  # Sentences, so they may wrap.
     lines.append(fold("The bytes on the wire", rows_html(exchange)) if exchange else "")
     if "Traceback" in failure.output:
         lines.append(fold("What your server printed", rows_html(_crash_rows(failure.output))))
     lines += [
-        f"<p><strong>{name}:</strong> {prose(words)}</p>"
-        for name, words in (("Why", why), ("Hint", hint))
-        if words
+        f"<p><strong>{name}:</strong> {prose(words)}</p>" for name, words in said.items() if words
     ]
-    text = "\n".join(
-        filter(None, [failure.message, rows_text(rows), f"Why: {why}", f"Hint: {hint}"])
-    )
-    return "".join(lines), text
+    told = [f"{name}: {words}" for name, words in said.items() if words]
+    return "".join(lines), "\n".join(filter(None, [failure.message, rows_text(rows), *told]))
 
 
 def _crash_rows(output: str) -> list[Row]:
