@@ -21,20 +21,19 @@ def curl(*words: str, server: Running | None = None) -> View:
     up, its exit code is told. Raises LessonError where no server runs.
     """
     url = find_running(server).url
-    urls = [f"http://localhost:4221{word}" if word[:1] == "/" else word for word in words]
-    said = " ".join(["curl", *map(quote, urls)])
+    arguments = [url + word if word.startswith("/") else word for word in words]
+    said = " ".join(["curl", *map(quote, arguments)])
     if not shutil.which("curl"):
         return View("<p>curl is not on this machine: skipped.</p>", "curl is not on this machine")
-    arguments = [url + word if word.startswith("/") else word for word in words]
     command = ["curl", "-sS", "--max-time", str(TIMEOUT), *arguments]
     done = subprocess.run(command, capture_output=True, check=False)
     text = done.stdout.decode("utf-8", "backslashreplace").replace("\r", "")
     errors = done.stderr.decode("utf-8", "backslashreplace")
     rows = [Row(f"$ {said}", "side")]
-    rows += [Row(line.replace(url, "http://localhost:4221")) for line in text.splitlines()]
-    rows += [
-        Row(line.replace(url, "http://localhost:4221"), "note") for line in errors.splitlines()
-    ]
+    rows += [Row(line) for line in text.splitlines()]
+    rows += [Row(line, "note") for line in errors.splitlines()]
+    # As the reader types it, whose server is on the usual port.
+    rows = [Row(row.text.replace(url, "http://localhost:4221"), row.kind) for row in rows]
     code = done.returncode
     end = f"■ curl's exit code is {code}: {'an error' if code else 'no error'}"
     rows.append(Row(end, "surplus" if code else "note"))
