@@ -48,7 +48,8 @@ class Picture:
         wide, high = width + 2 * MARGIN, height + 2 * MARGIN
         self.svg = (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}"'
-            f' viewBox="{-MARGIN} {-MARGIN} {wide:.0f} {high:.0f}" role="img" style="{FONT}">'
+            f' viewBox="{-MARGIN} {-MARGIN} {wide:.0f} {high:.0f}" role="img"'
+            f' style="{FONT};max-width:100%;height:auto">'
             f"<title>{html.escape(words.splitlines()[0])}</title>\n"
             + _box(-MARGIN, -MARGIN, wide, high, CARD)
             + "\n".join(["", *parts, "</svg>"])
