@@ -42,8 +42,9 @@ TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters o
 REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
 AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?"
 TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
+HOST_VALUE = re.compile(rf"({AUTHORITY})?")  # Section 3.2: it may be empty.
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
-END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|(?<!\r)\n")  # Or a wrong line end: never wait then.
+END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|\n(?<!\r\n)")  # Or a wrong line end: never wait then.
 
 
 class HTTPError(Exception):
@@ -85,6 +86,7 @@ class Reader:
     def read_until(self, ending: re.Pattern[bytes], too_long: str) -> str:
         """Return the text before `ending`. Raises HTTPError where there is none."""
         searched, deadline = 0, time.monotonic() + settings.idle_timeout  # However it drips
+        self.buffer = self.buffer or receive(self.connection)
         while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
             in_target = b"\n" not in self.buffer[:MAX_HEAD]
             require(len(self.buffer) < MAX_HEAD, "414 URI Too Long" if in_target else too_long)
@@ -120,7 +122,7 @@ def parse_request(head: str) -> Request:
     require(TARGET.fullmatch(f"{method} {target}"))
     fields = parse_fields(lines)
     require("host" in fields or minor == "0")
-    require(re.fullmatch(rf"({AUTHORITY})?", fields.get("host", "")))  # Two, joined: none.
+    require(HOST_VALUE.fullmatch(fields.get("host", "")))  # Two, joined: none.
     path, _ = split_target(target)
     return Request(method, target, path, int(minor), fields)
 

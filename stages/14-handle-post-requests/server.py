@@ -46,8 +46,9 @@ TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters o
 REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
 AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?"
 TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
+HOST_VALUE = re.compile(rf"({AUTHORITY})?")  # Section 3.2: it may be empty.
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
-END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|(?<!\r)\n")  # Or a wrong line end: never wait then.
+END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|\n(?<!\r\n)")  # Or a wrong line end: never wait then.
 
 
 class HTTPError(Exception):
@@ -91,6 +92,7 @@ class Reader:
     def read_until(self, ending: re.Pattern[bytes], too_long: str) -> str:
         """Return the text before `ending`. Raises HTTPError where there is none."""
         searched, deadline = 0, time.monotonic() + settings.idle_timeout  # However it drips
+        self.buffer = self.buffer or receive(self.connection)
         while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
             in_target = b"\n" not in self.buffer[:MAX_HEAD]
             require(len(self.buffer) < MAX_HEAD, "414 URI Too Long" if in_target else too_long)
@@ -134,7 +136,7 @@ def parse_request(head: str) -> Request:
     require(TARGET.fullmatch(f"{method} {target}"))
     fields = parse_fields(lines)
     require("host" in fields or minor == "0")
-    require(re.fullmatch(rf"({AUTHORITY})?", fields.get("host", "")))  # Two, joined: none.
+    require(HOST_VALUE.fullmatch(fields.get("host", "")))  # Two, joined: none.
     return Request(method, target, *split_target(target), int(minor), fields)
 
 
@@ -232,8 +234,7 @@ def find_file(request: Request) -> Path | None:
 
 def show_file(request: Request) -> Response:
     """Answer with the file that the path names."""
-    path = find_file(request)
-    if not path or not path.is_file() or not os.access(path, os.R_OK):
+    if not (path := find_file(request)) or not path.is_file() or not os.access(path, os.R_OK):
         return error_page("404 Not Found")
     file, size = path.open("rb"), path.stat().st_size
     content_type = CONTENT_TYPES.get(path.suffix.lower(), BINARY)
@@ -274,11 +275,11 @@ KNOWN_METHODS = {*ROUTES, "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT
 def respond(request: Request) -> Response:
     """Choose the answer to `request`."""
     path, prefix = request.path, request.path[: request.path.find("/", 1) + 1]  # Or ""
-    handlers = {name: table.get(path) or table.get(prefix) for name, table in ROUTES.items()}
-    if handlers.get(request.method):
-        return handlers[request.method](request)
+    routes = ROUTES.get(request.method, {})
+    if handler := routes.get(path) or routes.get(prefix):
+        return handler(request)
     require(request.method in KNOWN_METHODS, "501 Not Implemented")
-    if allowed := ", ".join(name for name in handlers if path == "*" or handlers[name]):
+    if allowed := ", ".join(name for name in ROUTES if {path, prefix} & {"*", *ROUTES[name]}):
         status = "200 OK" if request.method == "OPTIONS" else "405 Method Not Allowed"
         return Response(status, fields={"Allow": f"OPTIONS, {allowed}"})
     return error_page("404 Not Found")

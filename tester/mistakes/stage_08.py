@@ -270,7 +270,7 @@ MISTAKES = (
         rule="test_bare_line_feed",
         title="A line may end in LF alone",
         changes=(
-            (r'rb"\r\n\r\n|\r[^\n]|(?<!\r)\n"', r'rb"\r?\n\r?\n"'),
+            (r'rb"\r\n\r\n|\r[^\n]|\n(?<!\r\n)"', r'rb"\r?\n\r?\n"'),
             ('        require(match[0].startswith(b"\\r\\n"))\n', ""),
             (r'head.split("\r\n")', r're.split("\r?\n", head)'),
         ),
@@ -281,7 +281,7 @@ MISTAKES = (
         rule="test_bare_carriage_return",
         title="A value may hold a lone CR",
         changes=(
-            (r'rb"\r\n\r\n|\r[^\n]|(?<!\r)\n"', r'rb"\r\n\r\n"'),
+            (r'rb"\r\n\r\n|\r[^\n]|\n(?<!\r\n)"', r'rb"\r\n\r\n"'),
             (
                 r'FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")',
                 'FIELD_LINE = re.compile(rf"({TOKEN}):(.*)")',
@@ -321,7 +321,7 @@ MISTAKES = (
         stage=8,
         rule="test_host_that_is_no_host",
         title="Only the beginning of Host is checked",
-        changes=(('re.fullmatch(rf"({AUTHORITY})?"', 're.match(rf"{AUTHORITY}|$"'),),
+        changes=(("HOST_VALUE.fullmatch(", 're.match(rf"{AUTHORITY}|$", '),),
         words="not 400",
     ),
     Mistake(

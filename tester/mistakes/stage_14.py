@@ -72,8 +72,8 @@ MISTAKES = (
         title="Only what came together with the head is taken for the body",
         changes=(
             (
-                "self.buffer = self.buffer or receive(self.connection)",
-                "if not self.buffer:\n                return",
+                "            self.buffer = self.buffer or receive(self.connection)",
+                "            if not self.buffer:\n                return",
             ),
         ),
         words="the body has",
@@ -86,9 +86,9 @@ MISTAKES = (
         changes=(
             ("while length > 0:", "while length:"),
             (
-                "self.buffer = self.buffer or receive(self.connection)",
+                "            self.buffer = self.buffer or receive(self.connection)",
                 (
-                    "self.connection.settimeout(0.3)\n"
+                    "            self.connection.settimeout(0.3)\n"
                     "            try:\n"
                     "                self.buffer = self.buffer or receive(self.connection)\n"
                     "            except TimeoutError:\n"
@@ -289,9 +289,9 @@ MISTAKES = (
         title="The end of the connection is taken for the end of the body",
         changes=(
             (
-                "self.buffer = self.buffer or receive(self.connection)",
+                "            self.buffer = self.buffer or receive(self.connection)",
                 (
-                    "try:\n"
+                    "            try:\n"
                     "                self.buffer = self.buffer or receive(self.connection)\n"
                     "            except ConnectionError:\n"
                     "                return"
@@ -314,10 +314,7 @@ MISTAKES = (
         stage=14,
         rule="test_method_that_the_path_does_not_have",
         title="The method is ignored",
-        changes=(
-            ("if handlers.get(request.method):", 'if handlers["GET"]:'),
-            ("return handlers[request.method](request)", 'return handlers["GET"](request)'),
-        ),
+        changes=(("ROUTES.get(request.method, {})", "GET_ROUTES"),),
         words="not 405",
         row=36,
     ),
@@ -349,7 +346,7 @@ MISTAKES = (
             (
                 "    require(request.method in KNOWN",
                 (
-                    '    if path != "*" and not handlers["GET"]:\n'
+                    '    if path != "*" and not {path, prefix} & {*GET_ROUTES}:\n'
                     '        return error_page("404 Not Found")\n'
                     "    require(request.method in KNOWN"
                 ),

@@ -32,8 +32,8 @@ MISTAKES = (
         title=("What came with the head is taken for the whole body, and the rest for a request"),
         changes=(
             (
-                "self.buffer = self.buffer or receive(self.connection)",
-                "if not self.buffer:\n                return",
+                "            self.buffer = self.buffer or receive(self.connection)",
+                "            if not self.buffer:\n                return",
             ),
         ),
         words="the body has",
@@ -114,7 +114,7 @@ MISTAKES = (
         title="Connection is compared as a whole, though it is a list",
         changes=(
             (
-                r're.split(r"[\t ,]+", request.fields.get("connection", "").lower())',
+                'request.fields.get("connection", "").lower().replace(",", " ").split()',
                 '[request.fields.get("connection", "").lower()]',
             ),
         ),
@@ -126,8 +126,8 @@ MISTAKES = (
         title="close is understood in small letters only",
         changes=(
             (
-                'request.fields.get("connection", "").lower())',
-                'request.fields.get("connection", ""))',
+                'request.fields.get("connection", "").lower().replace',
+                'request.fields.get("connection", "").replace',
             ),
         ),
         words="does not say Connection: close",

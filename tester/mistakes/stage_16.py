@@ -7,7 +7,12 @@ MISTAKES = (
         stage=16,
         rule="test_compresses_when_gzip_is_accepted",
         title="Nothing is ever compressed",
-        changes=(('if accepts_gzip(request.fields.get("accept-encoding", ""))', "if False"),),
+        changes=(
+            (
+                'if (accepted := request.fields.get("accept-encoding")) and accepts_gzip(accepted)',
+                "if False",
+            ),
+        ),
         words="the text is not compressed",
     ),
     Mistake(
@@ -56,7 +61,12 @@ MISTAKES = (
         stage=16,
         rule="test_does_not_compress_unless_it_is_accepted",
         title="Text is compressed for everybody",
-        changes=(('if accepts_gzip(request.fields.get("accept-encoding", ""))', "if True"),),
+        changes=(
+            (
+                'if (accepted := request.fields.get("accept-encoding")) and accepts_gzip(accepted)',
+                "if True",
+            ),
+        ),
         words="is compressed",
     ),
     Mistake(
@@ -65,7 +75,7 @@ MISTAKES = (
         title="Text is compressed for whoever sends Accept-Encoding, whatever is in it",
         changes=(
             (
-                'if accepts_gzip(request.fields.get("accept-encoding", ""))',
+                'if (accepted := request.fields.get("accept-encoding")) and accepts_gzip(accepted)',
                 'if "accept-encoding" in request.fields',
             ),
         ),
@@ -77,7 +87,7 @@ MISTAKES = (
         title="Accept-Encoding is compared as a whole, though it is a list",
         changes=(
             (
-                'if accepts_gzip(request.fields.get("accept-encoding", ""))',
+                'if (accepted := request.fields.get("accept-encoding")) and accepts_gzip(accepted)',
                 'if request.fields.get("accept-encoding", "") == "gzip"',
             ),
         ),
@@ -126,7 +136,7 @@ MISTAKES = (
         title="gzip is looked for anywhere in Accept-Encoding, and q=0 is overlooked",
         changes=(
             (
-                'if accepts_gzip(request.fields.get("accept-encoding", ""))',
+                'if (accepted := request.fields.get("accept-encoding")) and accepts_gzip(accepted)',
                 'if "gzip" in request.fields.get("accept-encoding", "")',
             ),
         ),
@@ -205,7 +215,7 @@ MISTAKES = (
         title="HEAD is answered as if gzip were not accepted",
         changes=(
             (
-                'if accepts_gzip(request.fields.get("accept-encoding", ""))',
+                'if (accepted := request.fields.get("accept-encoding")) and accepts_gzip(accepted)',
                 (
                     'if request.method != "HEAD" and '
                     'accepts_gzip(request.fields.get("accept-encoding", ""))'

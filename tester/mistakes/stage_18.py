@@ -268,7 +268,7 @@ MISTAKES = (
         stage=18,
         rule="test_refuses_chunk_lines_without_crlf",
         title="A chunk line is read on and on until CR LF comes",
-        changes=(('rb"\\r\\n|\\r[^\\n]|(?<!\\r)\\n")\nWORD', 'rb"\\r\\n")\nWORD'),),
+        changes=(('rb"\\r\\n|\\r[^\\n]|\\n(?<!\\r\\n)")\nWORD', 'rb"\\r\\n")\nWORD'),),
         words="closed the connection",
     ),
     Mistake(
