@@ -145,6 +145,7 @@ MISTAKES = (
         rule="test_head_of_8_kb",
         title="Reading ends when recv returns less than it was asked for",
         changes=(
+            ("        self.buffer = self.buffer or receive(self.connection)\n", ""),
             (
                 "            self.buffer += receive(self.connection)\n",
                 (
