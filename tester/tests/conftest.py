@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,9 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As in the background of a shell script.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # What we start must hear Ctrl-C.
 
 # A server of one loop: what it does with each connection is filled in.
 LOOP = """
