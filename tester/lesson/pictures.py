@@ -98,21 +98,21 @@ def ribbon(stage: int = 0) -> Picture:
         raise LessonError(f"there is no stage {stage}: the stages are 1 to {len(STAGES)}")
     parts = []
     for number, name in enumerate(SHORT_NAMES, 1):
-        x, y = ((number - 1) % 9) * 98 + 2, ((number - 1) // 9) * 46 + 2
+        x, y = ((number - 1) % 9) * 89 + 2, ((number - 1) // 9) * 46 + 2
         outline = f' stroke="{GREY}" stroke-opacity="0.6"'
         if number == stage:
-            parts.append(_box(x, y, 92, 38, BLUE))
+            parts.append(_box(x, y, 84, 38, BLUE))
         else:
             done = number < stage
             parts.append(
-                _box(x, y, 92, 38, GREEN, f' fill-opacity="{TINT if done else 0}"{outline}')
+                _box(x, y, 84, 38, GREEN, f' fill-opacity="{TINT if done else 0}"{outline}')
             )
         colour = "#ffffff" if number == stage else GREEN if number < stage else GREY
         mark = f"{number} ✓" if number < stage else str(number)
-        parts.append(_text(x + 8, y + 15, mark, colour, font_weight="bold"))
-        parts.append(_text(x + 8, y + 31, name, colour))
+        parts.append(_text(x + 5, y + 15, mark, colour, font_weight="bold"))
+        parts.append(_text(x + 5, y + 31, name, colour))
     words = f"Stage {stage} of 18: {get_stage(stage).title}" if stage else "The eighteen stages"
-    return Picture(9 * 98, 92, parts, words)
+    return Picture(9 * 89, 92, parts, words)
 
 
 # --- Characters and bytes -------------------------------------------------------------------------

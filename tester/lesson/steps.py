@@ -207,4 +207,5 @@ def _hunk_html(hunk: Hunk, why: str) -> str:
     ]
     place = prose(hunk.where[0].upper() + hunk.where[1:])
     heading = f"<strong>{place}.</strong> {prose(why)}".rstrip()
-    return f'<p>{heading}</p><pre style="{PRE};margin-bottom:14px">' + "\n".join(lines) + "</pre>"
+    style = f"{PRE};white-space:pre;margin-bottom:14px"  # A long line of code is not broken.
+    return f'<p>{heading}</p><pre style="{style}">' + "\n".join(lines) + "</pre>"

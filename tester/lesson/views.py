@@ -51,7 +51,10 @@ COLOURS = {
     "removed": "background-color:rgba(221,61,61,0.18)",
     "plain": "",
 }
-PRE = "font-family:ui-monospace,Menlo,Consolas,monospace;line-height:1.45;overflow-x:auto;margin:0"
+PRE = (
+    "font-family:ui-monospace,Menlo,Consolas,monospace;font-size:0.93em;line-height:1.45;"
+    "overflow-x:auto;margin:0"
+)
 LINE_END = re.compile(r"((?:\\[rn])+)|\\\\")  # Or a backslash, which is shown as two.
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 START_LINE = re.compile(rb"HTTP/|[A-Z]+ [^\r\n]* HTTP/")
