@@ -24,6 +24,8 @@ from typing import Any, NoReturn
 
 import nbformat
 import nbformat.sign
+from ipykernel.ipkernel import IPythonKernel
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -130,10 +132,29 @@ def keep(old: Any, new: Any) -> None:
 def keep_before_save(model: dict[str, Any], path: str, contents_manager: Any, **_: Any) -> None:
     """Do that whenever JupyterLab saves a lesson: `ContentsManager.pre_save_hook`."""
     file = Path(contents_manager.root_dir, path)
-    if model.get("type") != "notebook" or not model.get("content"):
-        return
-    if file.parent.resolve() == NOTEBOOKS and file.name in NAMES and file.exists():
+    if _is_lesson(file, model) and file.exists():
         keep(nbformat.read(file, as_version=4), model["content"])
+
+
+def _is_lesson(file: Path, model: dict[str, Any]) -> bool:
+    """Return whether `model` is a lesson, with its contents, that JupyterLab reads or saves."""
+    here = file.parent.resolve() == NOTEBOOKS and file.name in NAMES
+    return here and model.get("type") == "notebook" and bool(model.get("content"))
+
+
+class LessonFiles(AsyncLargeFileManager):
+    """Hands the lessons to JupyterLab: the files as they are, but for one thing.
+
+    What the kernel says of its language, with Python's version, is not kept in a lesson. JupyterLab
+    would add it, and call a lesson changed that nobody has touched; so it is there already.
+    """
+
+    async def get(self, path: str, *arguments: Any, **more: Any) -> dict[str, Any]:
+        """Read what is at `path`."""
+        model: dict[str, Any] = await super().get(path, *arguments, **more)
+        if _is_lesson(Path(self.root_dir, path.strip("/")), model):
+            model["content"]["metadata"]["language_info"] = dict(IPythonKernel.language_info)
+        return model
 
 
 # --- Running --------------------------------------------------------------------------------------
@@ -272,6 +293,7 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/notebooks/{START}",
         f"--NotebookNotary.data_dir={data}",
+        "--ServerApp.contents_manager_class=tester.lessons.LessonFiles",
         "--ContentsManager.pre_save_hook=tester.lessons.keep_before_save",
         *options,
     ]

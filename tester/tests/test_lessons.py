@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import copy
 import re
 import subprocess
@@ -247,6 +248,16 @@ def test_saving_in_jupyterlab_keeps_too(tmp_path: Path, monkeypatch: pytest.Monk
         assert new.cells[0].outputs[0].text == outputs
         assert ("execution" in new.cells[0].metadata) == (name == "mine.ipynb")
         assert (new.metadata == lessons.METADATA) == (name != "mine.ipynb")
+
+
+def test_jupyterlab_has_nothing_to_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is handed what the kernel says of its language, or it would call a lesson changed."""
+    monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
+    files = lessons.LessonFiles(root_dir=str(tmp_path))
+    for name in (lessons.START, "mine.ipynb"):
+        nbformat.write(book_with(OLD), tmp_path / name)
+        told = asyncio.run(files.get(name))["content"]["metadata"].get("language_info", {})
+        assert ("version" in told) == (name == lessons.START)
 
 
 def test_running_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
