@@ -144,8 +144,8 @@ def _run(
     collector = Collector(suite, started)
     files = [str(stage.rules) for stage in STAGES if stage.number <= stages[-1]]
     with wholly(suite.stop):
-        suite.start_early()
         with _own_pytest():
+            suite.start_early()  # Not before: it reads the environment, which changes here.
             code = pytest.main([*PYTEST_OPTIONS, *files], plugins=[collector])
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt

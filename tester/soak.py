@@ -13,6 +13,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from multiprocessing.pool import Pool
 from pathlib import Path
 
+from tester.attempt import STOP_SIGNALS
 from tester.grading import Grading, grade_stage, prepare_process, stop_on_signals
 from tester.ladder import STAGES, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
@@ -79,11 +81,14 @@ def _write(mistake: Mistake, path: Path) -> Subject:
 
 def run(subject: Subject, seed: int) -> str:
     """Grade once, in this process, which is for nothing else; return the verdict."""
-    prepare_process()
     try:
+        prepare_process()
         result = grade_stage(Grading(str(subject.path), seed=seed), subject.stage)
     except KeyboardInterrupt:  # The soak was broken off: end without another word.
         raise SystemExit(INTERRUPTED) from None
+    finally:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
     verdict = subject.verdict(result)
     return verdict if verdict == subject.wanted else f"{verdict} (seed {seed})"
 

@@ -24,6 +24,7 @@ from tester.tests.conftest import WriteAttempt
 
 MAIN = '\n\nif __name__ == "__main__":\n'
 SMALL_CROWD = Crowd(idle=60, dripping=20, busy=4, seconds=0.5, idle_timeout=3)
+ROOM = 10.0  # Seconds that a busy machine may be late; what is promised is measured by the soak.
 Break = Callable[[str], Path]
 
 
@@ -170,7 +171,7 @@ def test_uploads_that_leave_something(break_server: Break, store: str, words: st
 )
 def test_a_signal_ends_the_server_in_good_order(end: Callable, number: signal.Signals) -> None:
     """What is in hand is finished, and it exits with 0 in time."""
-    assert end(number) <= endings.PROMISED + endings.ROOM
+    assert end(number) <= endings.PROMISED + ROOM
 
 
 @pytest.mark.usefixtures("heeded")
