@@ -50,7 +50,7 @@ from pathlib import Path
 import pytest
 
 from tester.grading import RULES, stop_on_signals
-from tester.ladder import ROOT, STAGES, comment_spans, get_stage, read_server
+from tester.ladder import ROOT, STAGES, comment_spans, get_stage, read_server, read_stages
 
 LIMIT = 60.0  # Seconds that the grade of a mutant may take: it hangs, and that is noticed, too.
 GRACE = 15.0  # Seconds that a grade has to stop what it has started.
@@ -609,18 +609,10 @@ def stale(stages: Iterable[int]) -> list[Equivalent]:
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line asks for. Leaves with exit code 2 if that makes no sense."""
-    numbers = range(1, len(STAGES) + 1)
     parser = argparse.ArgumentParser(prog="python -m tester.mutants", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("stages", type=int, nargs="*", metavar="STAGE", help="all, if none is told")
-    parser.add_argument("--parallel", type=int, default=PARALLEL, metavar="N", help="at a time")
     parser.add_argument("--whole", action="store_true", help="stage 18 in every line, too")
     parser.add_argument("--verbose", action="store_true", help="tell which check killed each")
-    options = parser.parse_args(arguments)
-    options.stages = options.stages or list(numbers)
-    if not set(options.stages) <= set(numbers) or options.parallel < 1:
-        parser.error("the stages are 1 to 18, and at least one grade runs at a time")
-    return options
+    return read_stages(parser, arguments, PARALLEL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

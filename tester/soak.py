@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tester.attempt import STOP_SIGNALS
 from tester.grading import Grading, grade_stage, prepare_process, stop_on_signals
-from tester.ladder import STAGES, get_stage
+from tester.ladder import STAGES, get_stage, read_stages
 from tester.mistakes import MISTAKES, Mistake, source
 from tester.results import StageResult
 
@@ -117,12 +117,20 @@ def busy_cores() -> Iterator[None]:
             worker.join()
 
 
-def start_pool(parallel: int) -> Pool:
-    """Return a pool in which each grade has a process of its own, that has all modules already."""
+def start_pool(parallel: int, folder: str) -> Pool:
+    """Return a pool in which each grade has a process of its own, that has all modules already.
+
+    Whatever is temporary goes into `folder`: a grade that is broken off may leave some of it.
+    """
     context = multiprocessing.get_context("forkserver")
     rules = [f"tester.rules.{stage.rules.stem}" for stage in STAGES]
     context.set_forkserver_preload(["tester.grading", "tester.mistakes", *rules])
-    return context.Pool(parallel, maxtasksperchild=1)
+    return context.Pool(parallel, use_folder, (folder,), maxtasksperchild=1)
+
+
+def use_folder(folder: str) -> None:
+    """Put whatever is temporary into `folder` from now on."""
+    tempfile.tempdir = folder
 
 
 def repeat(subject: Subject, runs: int, grade: Callable[[list[int]], Iterator[str]]) -> bool:
@@ -139,18 +147,13 @@ def repeat(subject: Subject, runs: int, grade: Callable[[list[int]], Iterator[st
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line asks for. Leaves with exit code 2 if that makes no sense."""
-    numbers = range(1, len(STAGES) + 1)
     parser = argparse.ArgumentParser(prog="python -m tester.soak", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("stages", type=int, nargs="*", metavar="STAGE", help="all, if none is told")
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="grades of each")
-    parser.add_argument("--parallel", type=int, default=PARALLEL, metavar="N", help="at a time")
     parser.add_argument("--only", choices=KINDS, help="grade these alone")
-    options = parser.parse_args(arguments)
-    options.stages = options.stages or list(numbers)
+    options = read_stages(parser, arguments, PARALLEL)
     options.kinds = [options.only] if options.only else KINDS
-    if not set(options.stages) <= set(numbers) or min(options.parallel, options.runs) < 1:
-        parser.error("the stages are 1 to 18; at least one grade is made, and runs at a time")
+    if options.runs < 1:
+        parser.error("at least one grade is made of each")
     return options
 
 
@@ -161,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began, steady = time.monotonic(), []
     with (
         tempfile.TemporaryDirectory() as folder,
-        start_pool(options.parallel) as pool,
+        start_pool(options.parallel, folder) as pool,
         busy_cores(),
     ):
         for subject in list_subjects(options.stages, options.kinds, Path(folder)):

@@ -237,7 +237,7 @@ class Suite:
         if self._given_up:
             raise GivenUp(self._given_up)
         dead = self.server.exit_code is not None or bool(self.server.stopped)
-        dead = dead or (self._doubtful and self._is_gone())
+        dead = dead or (self._doubtful and not self.server.listens())
         if dead or (self._stuck and not self.server.hard_coded):
             self._stuck = False
             try:

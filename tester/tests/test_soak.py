@@ -110,7 +110,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as soaking:
         deadline = time.monotonic() + 60
-        while not list(tmp_path.glob("http-tester-*")) and time.monotonic() < deadline:
+        while not list(tmp_path.rglob("http-tester-*")) and time.monotonic() < deadline:
             time.sleep(0.05)
         soaking.send_signal(signal.SIGINT)
         _, errors = soaking.communicate(timeout=60)
