@@ -11,8 +11,9 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from tester.arguments import OneLineParser
 from tester.attempt import STARTUP_TIMEOUT, UsageError
 from tester.ladder import ROOT, STAGES, LadderError, diff_text, get_stage
 from tester.limits import MEMORY_LIMIT
@@ -36,14 +37,6 @@ Grades your HTTP server, stage by stage.
 ATTEMPT is your program: a .py file, anything executable, or a folder.
 Begin here: python -m tester show 1
 """
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line that says what to do."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line, and exit with code 2."""
-        self.exit(2, f"{self.prog}: {message} (--help tells more)\n")
 
 
 def stage_number(text: str) -> int:
@@ -75,10 +68,14 @@ def megabytes(text: str) -> int:
     )
 
 
-def build_parser() -> Parser:
+def build_parser() -> OneLineParser:
     """Return the parser of the whole command line."""
-    parser = Parser(prog="python -m tester", description="Grades HTTP servers, stage by stage.")
-    commands = parser.add_subparsers(dest="command_name", metavar="COMMAND", parser_class=Parser)
+    parser = OneLineParser(
+        prog="python -m tester", description="Grades HTTP servers, stage by stage."
+    )
+    commands = parser.add_subparsers(
+        dest="command_name", metavar="COMMAND", parser_class=OneLineParser
+    )
     grade = commands.add_parser(
         "grade", help="grade one stage, or find how far an attempt has come"
     )

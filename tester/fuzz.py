@@ -8,7 +8,6 @@ its seed are printed, and the exit code is 1.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import contextlib
 import itertools
@@ -25,6 +24,7 @@ from types import ModuleType
 import h11
 import httptools
 
+from tester.arguments import OneLineParser
 from tester.attempt import Address, Attempt, Server
 from tester.ladder import get_stage
 from tester.response import Malformed, Response, ResponseReader
@@ -967,7 +967,7 @@ def start_server() -> Server:
 
 def main() -> int:
     """Hunt for a while, print what was seen, and return 1 if anything was found."""
-    parser = argparse.ArgumentParser(prog="python -m tester.fuzz", description=__doc__)
+    parser = OneLineParser(prog="python -m tester.fuzz", description=__doc__)
     parser.add_argument("seconds", nargs="?", type=float, default=SECONDS)
     parser.add_argument("--seed", type=int, help="begin with this one, and go on with the next")
     options = parser.parse_args()

@@ -20,7 +20,8 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+
+from tester.arguments import OneLineParser
 
 ROOT = Path(__file__).resolve().parent.parent
 MAP = ROOT / "stages" / "README.md"
@@ -445,14 +446,6 @@ def carry(number: int, base_revision: str = "HEAD") -> list[int]:
 
 
 # --- The commands ---------------------------------------------------------------------------------
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser that complains in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print `message` and leave with exit code 2."""
-        self.exit(2, f"{message} (python -m tester.ladder --help tells more)\n")
 
 
 def read_stages(

@@ -11,7 +11,6 @@ nothing in git, and a true change is seen.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import os
@@ -29,6 +28,7 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from tester.arguments import OneLineParser
 from tester.ladder import ROOT, STAGES
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -302,7 +302,7 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what `arguments` say, and return the exit code: 1 where a cell fails, 2 for an error."""
-    parser = argparse.ArgumentParser(prog="python -m tester.lessons", description="The lessons.")
+    parser = OneLineParser(prog="python -m tester.lessons", description="The lessons.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     runs = commands.add_parser("run", help="run notebooks and keep their outputs")
     runs.add_argument("numbers", nargs="*", metavar="NN", help="which (all, unless told)")

@@ -49,6 +49,7 @@ from pathlib import Path
 
 import pytest
 
+from tester.arguments import OneLineParser
 from tester.grading import RULES, stop_on_signals
 from tester.ladder import ROOT, STAGES, comment_spans, get_stage, read_server, read_stages
 
@@ -609,7 +610,7 @@ def stale(stages: Iterable[int]) -> list[Equivalent]:
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line asks for. Leaves with exit code 2 if that makes no sense."""
-    parser = argparse.ArgumentParser(prog="python -m tester.mutants", description=__doc__)
+    parser = OneLineParser(prog="python -m tester.mutants", description=__doc__)
     parser.add_argument("--whole", action="store_true", help="stage 18 in every line, too")
     parser.add_argument("--verbose", action="store_true", help="tell which check killed each")
     return read_stages(parser, arguments, PARALLEL)

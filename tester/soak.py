@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from multiprocessing.pool import Pool
 from pathlib import Path
 
+from tester.arguments import OneLineParser
 from tester.attempt import STOP_SIGNALS
 from tester.grading import Grading, grade_stage, prepare_process, stop_on_signals
 from tester.ladder import STAGES, get_stage, read_stages
@@ -147,7 +148,7 @@ def repeat(subject: Subject, runs: int, grade: Callable[[list[int]], Iterator[st
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line asks for. Leaves with exit code 2 if that makes no sense."""
-    parser = argparse.ArgumentParser(prog="python -m tester.soak", description=__doc__)
+    parser = OneLineParser(prog="python -m tester.soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="grades of each")
     parser.add_argument("--only", choices=KINDS, help="grade these alone")
     options = read_stages(parser, arguments, PARALLEL)

@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+from tester.arguments import OneLineParser
 from tester.attempt import StartError
 from tester.soak_server.clients import TROUBLE
 from tester.soak_server.crowd import check_crowd
@@ -52,7 +53,7 @@ def try_promises(checks: list[Callable[[], list[str]]]) -> int:
 
 def main() -> int:
     """Print the figures; return 1 if a promise is broken, 2 if this machine does not allow it."""
-    parser = argparse.ArgumentParser("python -m tester.soak_server", argparse.SUPPRESS)
+    parser = OneLineParser("python -m tester.soak_server", argparse.SUPPRESS)
     parser.add_argument("--minutes", type=read_minutes, default=MINUTES)
     minutes = parser.parse_args().minutes
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # However we end, so does the server.

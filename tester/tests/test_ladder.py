@@ -320,7 +320,8 @@ def ladder(tmp_path: Path) -> Path:
     """Return a repository with a ladder of small files; from stage 9 on, LIMIT is another."""
     (tmp_path / "tester").mkdir()
     (tmp_path / "tester" / "__init__.py").touch()
-    shutil.copy(ROOT / "tester" / "ladder.py", tmp_path / "tester")
+    for name in ("arguments.py", "ladder.py"):
+        shutil.copy(ROOT / "tester" / name, tmp_path / "tester")
     for stage in STAGES:
         limit = 1 if stage.number < 9 else 9
         text = BEFORE.format(number=stage.number, title=stage.title, limit=limit)

@@ -10,6 +10,7 @@ import pytest
 TESTER = Path(__file__).resolve().parents[1]
 LAYERS = (
     *(
+        "arguments",
         "results",
         "ladder",
         "ports",

@@ -86,11 +86,12 @@ def test_what_is_graded(tmp_path: Path) -> None:
 def test_what_makes_no_sense_is_refused(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With exit code 2, before anything runs."""
+    """With exit code 2 and one line, before anything runs."""
     with pytest.raises(SystemExit) as caught:
         read_arguments(words)
     assert caught.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("python -m tester.soak: ")
 
 
 def test_it_grades() -> None:
