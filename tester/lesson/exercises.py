@@ -64,7 +64,7 @@ def card(title: str, body: str, colour: str, text: str = "") -> View:
 
 def fold(summary: str, content: str) -> str:
     """Return HTML that shows `content` only when `summary` is clicked."""
-    return f"<details><summary>{summary}</summary>{content}</details>"
+    return f'<details style="margin:8px 0"><summary>{summary}</summary>{content}</details>'
 
 
 # --- Mistakes -------------------------------------------------------------------------------------

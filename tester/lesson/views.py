@@ -11,6 +11,7 @@ takes the styles away, or only text can be shown, everything is still there.
 
 from __future__ import annotations
 
+import codecs
 import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -185,14 +186,26 @@ def part_rows(data: bytes, *, head_only: bool = False, offsets: bool = False) ->
 
 def _visible_rows(data: bytes) -> Iterator[str]:
     """Yield `data` in rows that are not too long; of much data, head and end."""
-    last = 0
+    last, encoding = 0, "utf-8" if _is_text(data) else "ascii"
     for start, stop in byte_spans(data, BODY_LIMIT):
         if start > last:
             yield left_out(start - last)
         last = stop
         for first, after in split_lines(data[start:stop]):
-            for row in wrap(pieces(data[start + first : start + after]), WIDTH):
+            for row in wrap(pieces(data[start + first : start + after], encoding), WIDTH):
                 yield "".join(piece.text for piece in row)
+
+
+def _is_text(data: bytes) -> bool:
+    """Return whether `data` is UTF-8, perhaps cut from a longer text within a character.
+
+    Packed bytes are none: what looks like letters among them is chance.
+    """
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data.lstrip(bytes(range(0x80, 0xC0))))
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def exchange_rows(events: Sequence[Any], ending: str) -> list[Row]:

@@ -321,6 +321,20 @@ def test_parts_have_their_names(data: bytes, names: list[str]) -> None:
         assert expected in (".", "...") or name == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("é".encode(), "é"),
+        (b"\xa9\xc3\xa9\xc3", "\\xa9é\\xc3"),  # A piece of a longer text
+        (b"\x1f\x8b\xc3\xa9", "\\x1f\\x8b\\xc3\\xa9"),  # Packed: what looks like é is chance.
+    ],
+)
+def test_only_text_is_shown_as_letters(body: bytes, shown: str) -> None:
+    """A body is text as a whole, or it is not."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    assert f"│ {shown}  " in anatomy(head + body).text
+
+
 FRAGMENTS = (
     *(b"HTTP/1.1 200 OK\r\n", b"GET / HTTP/1.1\r\n", b"Content-Length: 5\r\n", b"\r\n", b"\n"),
     *(b"Transfer-Encoding: chunked\r\n", b"5\r\n", b"0\r\n", b"hello", b"\xff", b"\r", b"X y"),

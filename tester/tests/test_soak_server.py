@@ -23,7 +23,7 @@ from tester.soak_server.watched import BrokenPromise, descriptors
 from tester.tests.conftest import WriteAttempt
 
 MAIN = '\n\nif __name__ == "__main__":\n'
-SMALL_CROWD = Crowd(idle=60, dripping=20, busy=4, seconds=0.5, idle_timeout=3)
+SMALL_CROWD = Crowd(idle=60, dripping=20, busy=4, seconds=0.5, idle_timeout=8)
 ROOM = 10.0  # Seconds that a busy machine may be late; what is promised is measured by the soak.
 Break = Callable[[str], Path]
 
