@@ -6,17 +6,11 @@ import re
 import signal
 from collections.abc import Collection, Sequence
 
-from tester.attempt import Server
+from tester.attempt import IDLE_TIMEOUT, Server
+from tester.by_hand import DEFAULT_PORT, hold_open, list_pieces, make_command, make_file
 from tester.facts import CheckFailed, Client
 from tester.results import Failure, Message, Pointer
 from tester.wire import BadResponse, WireError
-
-DEFAULT_PORT = 4221  # Where the learner's own server listens when it is started by hand.
-REQUEST = re.compile(
-    r"(?P<method>[A-Z]+) (?P<target>/[!-~]*) HTTP/1\.(?P<minor>[01])\r\n"
-    r"(?P<fields>(?:[!-9;-~]+: [ -~]*\r\n)*)\r\n(?P<body>[\n -~]*)",
-    re.DOTALL,
-)
 
 # The likely cause, by what happened and from which stage on; the last that fits is told.
 LIKELY = {
@@ -47,7 +41,6 @@ LIKELY = {
     ),
 }
 MOST_CONNECTIONS = 3  # Of a check with more, only the one that failed is shown.
-LONGEST_COMMAND = 1500  # Bytes that a command to paste may send.
 # What is better said in other words where some bytes of an answer had come already.
 UNENDED = (
     "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
@@ -58,6 +51,17 @@ UNCLOSED = (
     "the server answered, but did not close the connection, {seconds:.1f} s long",
     "Is `close()` called on the connection when the answer has been sent?",
 )
+# As soon as connections are kept, an answer alone ends none.
+UNCLOSED_LATER = (
+    "Is the connection closed where the client asked for that, and after IDLE_TIMEOUT seconds in"
+    " which it said nothing?"
+)
+GAVE_UP = (
+    "the server stayed silent for {silence:.1f} s, then closed the connection {unfinished}",
+    "Did it wait for more, until its timeout? All that was sent had come. Perhaps bytes were"
+    " dropped that came together with others, or it waits for more than there is.",
+)
+NO_LAST_CHUNK = "Is the last chunk, `0` and an empty line, sent when there is no more to come?"
 SPECIAL = {
     ("closed", "sending the head of its answer"): (
         "the head never ended: the connection was closed, and no empty line had come",
@@ -68,7 +72,12 @@ SPECIAL = {
     ("silent", "hanging up"): UNCLOSED,
     ("silent", "serving the next client"): UNCLOSED,
 }
+GIVES_UP = 0.9 * IDLE_TIMEOUT  # Seconds: who closes after such a silence had waited for more.
 BODY_STAGE = 7  # Where bodies get a length.
+KEPT_STAGE = 15  # Where connections are kept.
+TRACEBACK = "Traceback (most recent call last):"
+LAST_ERROR = re.compile(r"^\w[\w.]*(?:: .*)?$", re.MULTILINE)
+CRASH = "Begin with what your server printed: {}."
 SENTENCES = {
     "refused": "the connection was refused: nobody listens on port {port} any more",
     "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
@@ -97,20 +106,49 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
     number = connection.number if connection else client.record.connections
     ended = isinstance(error, WireError) and server.exit_code is not None
     shown = _choose_connection(client.record.messages, number, ended)
+    output = client.output()
+    if server.exit_code is None and _broke_off(error) and (crash := last_error(output)):
+        failure["likely"] = CRASH.format(crash)
     return Failure(
         **failure,
         exchange=_choose_messages(client, {number, shown} if ended else {number}),
         ending=client.record.endings.get(number, ""),
-        command=by_hand(
-            b"".join(
-                message.data
-                for message in client.record.messages
-                if message.connection == shown and message.direction == "sent"
-            ),
-            server.address.port if server.hard_coded else DEFAULT_PORT,
-        ),
-        output=client.output(),
+        command=_command(client, shown, stage),
+        output=output,
     )
+
+
+def _command(client: Client, shown: int, stage: int) -> str:
+    """Return a command that repeats by hand what was sent on the connection `shown`."""
+    server, messages = client.server, client.record.messages
+    port = server.address.port if server.hard_coded else DEFAULT_PORT
+    pieces = list_pieces(messages, shown)
+    command = make_command(pieces, port, tell_connection=stage == KEPT_STAGE)
+    if not command:
+        return ""
+    if client.beside is not None:
+        command = hold_open(client.beside, port) + command
+    uploads = any(message.data.startswith(b"POST ") for message in messages)
+    return command if uploads else make_file(pieces, server.public) + command
+
+
+def _broke_off(error: BaseException) -> bool:
+    """Return whether the server broke off, or says itself that it failed."""
+    if isinstance(error, WireError):
+        return error.kind in ("closed", "reset")
+    message, got = (error.message, error.got) if isinstance(error, CheckFailed) else ("", "")
+    return got.startswith("5") or message.startswith("the server closed the connection")
+
+
+def last_error(output: str) -> str:
+    """Return the last line of the last traceback in what was printed, or nothing.
+
+    >>> last_error("Traceback (most recent call last):\\n  File ...\\nKeyError: 'a'\\nlistening")
+    "KeyError: 'a'"
+    """
+    _, found, crash = output.rpartition(TRACEBACK)
+    error = LAST_ERROR.search(crash) if found else None
+    return error[0] if error else ""
 
 
 def _choose_connection(messages: Sequence[Message], failed: int, ended: bool) -> int:
@@ -162,14 +200,22 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
     if code is not None:
         return _explain_exit(code, server)
     kind, received = error.kind, bool(error.connection.arrivals)
+    if kind == "closed" and error.connection.silence > GIVES_UP:
+        unfinished = f"before it was done {error.doing}" if received else "without an answer"
+        message = GAVE_UP[0].format(silence=error.connection.silence, unfinished=unfinished)
+        return {"message": message, "likely": GAVE_UP[1]}
     if received and (kind, error.doing) in SPECIAL:
         message, likely = SPECIAL[kind, error.doing]
+        if message == UNCLOSED[0] and stage >= KEPT_STAGE:
+            likely = UNCLOSED_LATER
         return {"message": message.format(seconds=error.connection.seconds), "likely": likely}
     if error.doing.startswith("sending the body"):
         stage = min(stage, BODY_STAGE)  # That it ends too early is a matter of its length.
     if kind == "closed" and not received:
         stage = 1  # Nothing was sent that could be wrong.
     likely = [words for first, words in LIKELY[kind] if first <= stage][-1]
+    if kind == "closed" and "the last chunk" in error.doing:
+        likely = NO_LAST_CHUNK
     sentence = SENTENCES[kind].format(
         port=server.address.port, seconds=error.connection.seconds, doing=error.doing
     )
@@ -193,69 +239,6 @@ def _explain_exit(code: int, server: Server) -> dict[str, object]:
         "message": f"the server {how}" + (f": {last}" if last else ""),
         "expected": "a server that goes on serving",
         "got": last or "nothing was printed before the end",
-        "likely": "Look at the error that your server printed, below. Then catch errors around"
-        " each client, so that one client's trouble does not end the service for all.",
+        "likely": "Begin with the error that your server printed. If it is a slip, mend it. If a"
+        " client can cause it, catch it where that client is served, so that the others still are.",
     }
-
-
-def by_hand(sent: bytes, port: int = DEFAULT_PORT) -> str:
-    """Return a shell command that sends the same bytes: curl, or printf and nc where it can't.
-
-    What is too long to be pasted has no command: the answer is empty.
-
-    >>> by_hand(b"GET /a HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
-    "curl -i 'http://localhost:4221/a'"
-    """
-    if not sent:
-        return f"nc localhost {port}"
-    if len(sent) > LONGEST_COMMAND:
-        return ""
-    match = REQUEST.fullmatch(sent.decode("latin-1"))
-    if match:
-        command = _curl(match, port)
-        if command:
-            return command
-    return f"printf {_printf_format(sent)} | nc localhost {port}"
-
-
-def _curl(match: re.Match[str], port: int) -> str | None:
-    """Return the curl command for a request that curl can send as it was sent."""
-    pairs = [line.partition(": ")[::2] for line in match["fields"].splitlines()]
-    names = [name.lower() for name, _ in pairs]
-    if len(set(names)) < len(names) or "host" not in names:
-        return None
-    if "transfer-encoding" in names or "expect" in names:
-        return None
-    lengths = [value for name, value in pairs if name.lower() == "content-length"]
-    if lengths != ([str(len(match["body"]))] if match["body"] else []):
-        return None  # curl works the length out by itself.
-    words = ["curl -i"]
-    words += (
-        [] if "user-agent" in names or match["target"] != "/user-agent" else ["-H 'User-Agent:'"]
-    )
-    words += ["--path-as-is"] if "/." in match["target"] or "//" in match["target"] else []
-    words += ["--http1.0"] if match["minor"] == "0" else []
-    words += {"GET": [], "HEAD": ["-I"]}.get(match["method"], [f"-X {match['method']}"])
-    for name, value in pairs:
-        if name.lower() == "host" and value != "localhost":
-            words.append(f"-H {quote(f'Host: {value}')}")
-        elif name.lower() not in ("host", "content-length", "connection"):
-            words.append(f"-H {quote(f'{name}: {value}' if value else f'{name};')}")
-    if match["body"]:
-        words.append(f"--data-binary {quote(match['body'])}")
-    return " ".join([*words, quote(f"http://localhost:{port}{match['target']}")])
-
-
-def quote(text: str) -> str:
-    """Quote `text` for a shell, always, so that it can be pasted."""
-    return "'" + text.replace("'", "'\\''") + "'"
-
-
-def _printf_format(data: bytes) -> str:
-    """Write `data` as a quoted format for printf."""
-    escapes = {b"\r": "\\r", b"\n": "\\n", b"%": "%%", b"\\": "\\\\", b"'": "'\\''"}
-    text = ""
-    for index in range(len(data)):
-        byte = data[index : index + 1]
-        text += escapes.get(byte) or (byte.decode() if b" " <= byte <= b"~" else f"\\{byte[0]:03o}")
-    return f"'{text}'"

@@ -5,6 +5,7 @@ And the means to get answers: `Client`, which asks, and `Words`, which makes up 
 
 from __future__ import annotations
 
+import difflib
 import random
 import re
 import string
@@ -25,6 +26,7 @@ from tester.wire import (
     WireError,
 )
 
+ALIKE = 0.8  # From 0 to 1: names that are so like each other are one name, mistyped.
 LATE_END = 0.5  # Seconds after which an end is late: the next ones are not waited for as long.
 TRIES = 6  # Times that a scene is played for which the machine was too slow.
 SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
@@ -126,6 +128,8 @@ class Client:
         self.server = server
         self.words = words
         self.record = Record()
+        self.beside: bytes | None = None
+        """What another client has sent that waits meanwhile; None: there is none that matters."""
         self._output_before = (server.output, server.output.written if server.output else 0)
         self._connections: list[Connection] = []
 
@@ -356,7 +360,12 @@ def expect_field(
     words = words or (wanted if isinstance(wanted, str) else getattr(wanted, "pattern", ""))
     if not values:
         message = f"the answer has no field {name}"
-        raise CheckFailed(message, f"{name}: {words}", f"no field {name} in the head")
+        got, pointer = f"no field {name} in the head", None
+        names = {other.lower(): other for other, _ in response.fields}
+        if near := difflib.get_close_matches(name.lower(), names, 1, ALIKE):
+            got += f", but one that is called {names[near[0]]}"
+            pointer = Pointer(response.field_line(near[0]), 0)
+        raise CheckFailed(message, f"{name}: {words}", got, pointer)
     if len(values) > 1:
         message = f"the field {name} comes {len(values)} times"
         raise CheckFailed(message, f"{name} once", f"{len(values)} lines of {name}")

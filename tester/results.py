@@ -22,6 +22,8 @@ class Message:
     """When, in seconds since the connection was opened."""
     connection: int = 1
     """Which of the check's connections, counted from 1."""
+    cuts: tuple[int, ...] = ()
+    """Where one packet of it ended and the next began, if there was a pause between them."""
 
 
 @dataclass(frozen=True)

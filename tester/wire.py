@@ -21,6 +21,7 @@ MOST = 128 * 1024 * 1024  # Bytes of one connection: a server that sends more wi
 LIFETIME = 25.0  # Seconds of one connection, for the same reason: a drip is endless too.
 DRIP = 0.5  # Seconds: bytes that came so shortly before the deadline make it a drip, no silence.
 CLOSE_WAIT = 8  # Linux's number for the state of a connection that the other side has closed.
+KEPT_CUTS = 8  # Of one message's packets: who wants to see more of them does not want to see any.
 KEPT = 64 * 1024  # Bytes of one message that are kept in the record; of more, head and end.
 
 
@@ -57,12 +58,14 @@ class Record:
     def add(self, direction: str, data: bytes, seconds: float, connection: int) -> None:
         """Add bytes; those that follow others the same way are one message."""
         last = self.messages[-1] if self.messages else None
+        cuts: tuple[int, ...] = ()
         if last and last.direction == direction and last.connection == connection:
+            cuts = (*last.cuts, len(last.data))[:KEPT_CUTS]
             data, seconds = last.data + data, last.seconds
             self.messages.pop()
         if len(data) > 2 * KEPT:
-            data = data[:KEPT] + data[-KEPT:]
-        self.messages.append(Message(direction, data, seconds, connection))
+            data, cuts = data[:KEPT] + data[-KEPT:], ()
+        self.messages.append(Message(direction, data, seconds, connection, cuts))
 
 
 class Connection:
@@ -89,6 +92,10 @@ class Connection:
         self._extra = b""
         self._received = 0
         self._opened = time.monotonic()
+        self._busy = 0.0
+        """When anything was last sent or received, in seconds since the connection was opened."""
+        self.silence = 0.0
+        """Seconds for which nothing had been sent or received when the server hung up."""
         try:
             self.socket = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
         except OSError as error:
@@ -111,6 +118,7 @@ class Connection:
     def send(self, data: bytes) -> None:
         """Send all of `data`. Raises WireError if the server has hung up."""
         self.record.add("sent", data, self.seconds, self.number)
+        self._busy = self.seconds
         self.socket.settimeout(self.patience)
         try:
             self.socket.sendall(data)
@@ -151,9 +159,11 @@ class Connection:
             raise WireError("reset", self, doing) from None
         if data:
             self._received += len(data)
-            self.record.add("received", data, self.seconds, self.number)
-            self.arrivals.append((self.seconds, data))
+            self._busy = self.seconds
+            self.record.add("received", data, self._busy, self.number)
+            self.arrivals.append((self._busy, data))
         else:
+            self.silence = self.silence or self.seconds - self._busy
             self._end("the server closed the connection")
         return data
 

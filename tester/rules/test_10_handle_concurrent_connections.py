@@ -161,6 +161,7 @@ def expect_others_served(client: Client, words: Words, *, half: bool) -> None:
     def scene() -> None:
         """Let the others wait, ask, and let the others go on."""
         names = [words.word(12) for _ in range(SILENT)]
+        client.beside = b""  # They say nothing yet.
         with open_many(client, words, SILENT, next(steps)) as waiting:
             rests = []
             for connection, name in zip(waiting, names, strict=True):
@@ -168,7 +169,9 @@ def expect_others_served(client: Client, words: Words, *, half: bool) -> None:
                 if half:
                     connection.send(first)
                 rests.append(rest if half else first + rest)
+            client.beside = cut_request(names[0])[0] if half else b""
             ask_beside(client, words, waiting)
+            client.beside = None
             for connection, rest, name in zip(waiting, rests, names, strict=True):
                 expect_still_served(connection, rest, name, names)
 

@@ -20,6 +20,7 @@ LAYERS = (
         "wire",
         "facts",
         "naming",
+        "by_hand",
         "explain",
         "suite",
     ),

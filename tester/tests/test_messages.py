@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tester.explain import by_hand
+from tester.by_hand import list_pieces, make_command, make_file
+from tester.lesson.servers import mistake
+from tester.mistakes import Mistake, catch
+from tester.results import Message
 from tester.tests.conftest import WriteAttempt, grade, run_tester
 
 ANSWER = 'connection.recv(65536)\nconnection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\nHello World!")\n'
@@ -170,13 +176,120 @@ def test_the_report_keeps_to_the_width(write_attempt: WriteAttempt, columns: int
 )
 def test_the_command_to_try_by_hand(sent: bytes, command: str) -> None:
     """curl where it can say it, and printf where it can't."""
-    assert by_hand(sent) == command
+    assert make_command([sent] if sent else []) == command
+
+
+GET = b"GET /%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def sent(data: bytes, *cuts: int, connection: int = 1) -> Message:
+    """Return what a client has sent, in packets that were cut there."""
+    return Message("sent", data, 0.0, connection, cuts)
+
+
+@pytest.mark.parametrize(
+    ("messages", "pieces"),
+    [
+        ([sent(b"abc")], [b"abc"]),
+        ([sent(b"abc", 1)], [b"a", b"bc"]),
+        ([sent(b"abcdef", 1, 2, 3, 4, 5)], [b"a", b"bcdef"]),  # One cut shows it as well.
+        ([sent(b"ab"), Message("received", b"x"), sent(b"cd", 1)], [b"ab", b"c", b"d"]),
+        ([sent(b"ab", connection=2), sent(b"cd")], [b"cd"]),
+        ([], []),
+    ],
+)
+def test_the_command_waits_where_the_client_has_waited(
+    messages: list[Message], pieces: list[bytes]
+) -> None:
+    """For an answer, or between two packets."""
+    assert list_pieces(messages, 1) == pieces
+
+
+def test_the_command_sends_pieces_a_second_apart() -> None:
+    """But not too many, and not what is too long to be pasted."""
+    command = make_command([b"GET /a", b"b HTTP/1.1\r\n"])
+    sends = r"(printf 'GET /a'; sleep 1; printf 'b HTTP/1.1\r\n')"
+    assert command == f"{sends} | nc localhost 4221"
+    assert make_command([b"a"] * 9) == make_command([b"a" * 2000]) == ""
+
+
+def test_the_command_tells_connection_where_that_matters() -> None:
+    """Elsewhere curl does without."""
+    assert make_command([GET % b"a"]) == "curl -i 'http://localhost:4221/a'"
+    command = make_command([GET % b"a"], tell_connection=True)
+    assert command == "curl -i -H 'Connection: close' 'http://localhost:4221/a'"
+
+
+@pytest.mark.parametrize("content", [b"50% of '\r\n\0\xff", bytes(1000)])
+def test_the_command_makes_the_file_first(tmp_path: Path, content: bytes) -> None:
+    """A file of that name, in the folder where the learner is."""
+    public = tmp_path / "scratch" / "public"
+    (public / "a b").mkdir(parents=True)
+    (public / "a b" / "it's.txt").write_bytes(content)
+    before = make_file([GET % b"files/a%20b/it's.txt"], public)
+    assert before.endswith("; ")
+    subprocess.run(["sh", "-c", before], cwd=tmp_path, check=True)
+    assert (tmp_path / "public" / "a b" / "it's.txt").read_bytes() == content
+
+
+@pytest.mark.parametrize("path", [b"files/none", b"files/..%2Fkey", b"files/a%00", b"files/", b"x"])
+def test_the_command_makes_no_other_file(tmp_path: Path, path: bytes) -> None:
+    """Where there is none, or where it lies elsewhere."""
+    (tmp_path / "public").mkdir()
+    (tmp_path / "key").write_text("secret")
+    assert make_file([GET % path], tmp_path / "public") == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "beginning"),
+    [
+        ("test_silent_clients_hold_nobody_up", "sleep 9 | nc localhost 4221 & sleep 1; curl -i "),
+        ("test_half_a_request_holds_nobody_up", "sleep 9 | nc localhost 4221 & sleep 1; curl -i "),
+    ],
+)
+def test_the_command_has_another_client_wait(rule: str, beginning: str) -> None:
+    """Where a silent client holds all others up, one client alone would show nothing."""
+    serial = mistake(10, "run is called instead of start")
+    assert catch(replace(serial, rule=rule)).command.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("made", "said", "likely"),
+    [
+        (mistake(14, "together with the head is thrown away"), "then closed", "were dropped"),
+        (mistake(18, "The last chunk is missing"), "the last chunk", "last chunk, `0` and"),
+        (
+            mistake(15, "no timeout while nothing comes"),
+            "did not close",
+            "after IDLE_TIMEOUT seconds",
+        ),
+    ],
+    ids=lambda value: getattr(value, "title", ""),
+)
+def test_what_is_likely(made: Mistake, said: str, likely: str) -> None:
+    """The words fit how the conversation ended."""
+    failure = catch(made)
+    assert said in failure.message
+    assert likely in failure.likely
+
+
+def test_a_traceback_comes_first(write_attempt: WriteAttempt) -> None:
+    """A server that prints an error and hangs up: its own words say more than we can guess."""
+    body = """
+        try:
+            connection.recv(9999)
+            {}["key"]
+        except KeyError:
+            import traceback
+            traceback.print_exc()
+        connection.close()
+    """
+    failure = first_failure(grade(write_attempt(body, loop=True), stage=3))
+    assert failure["message"].endswith("(Begin with what your server printed: KeyError: 'key'.)")
 
 
 def test_the_printf_command_sends_the_same_bytes() -> None:
     """Pasted into a shell."""
-    import subprocess
-
     sent = bytes(range(256)) + b"GET / HTTP/1.1\nX: 'a' \"b\" $HOME %s \\n\r\n"
-    command = by_hand(sent).removesuffix(" | nc localhost 4221")
+    command = make_command([sent] if sent else []).removesuffix(" | nc localhost 4221")
     assert subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout == sent
