@@ -29,7 +29,10 @@ WEIGHTS = {"fails": 1, "says": 2, "exactly": 1, "ends": 1, "differs": 2, "dies":
 """The kinds of signs, and how much each tells."""
 TEXT = re.compile(r"b?'(?:[^'\\]|\\.)*'|b?\"(?:[^\"\\]|\\.)*\"")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
-ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit))\b", re.MULTILINE)
+ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit))\b(?:: (.*))?", re.MULTILINE)
+SLIPS = ("TypeError", "AttributeError", "NameError")  # Of these, the words tell more than the kind.
+NOT_ITS_OWN = ("BrokenPipeError", "ConnectionResetError", "ConnectionAbortedError")
+"""Errors that tell nothing of a server: a client has left."""
 ERROR_INSIDE = re.compile(r"(\w+Error)\b.*", re.DOTALL)
 LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
@@ -111,7 +114,8 @@ class Prints:
     def best(self, result: StageResult) -> list[Print]:
         """Return the mistake that a grade looks like, with its twins; nothing if that is unlikely.
 
-        The check that must catch it has to say what it says of this mistake.
+        The check that must catch it has to say what it says of this mistake. And it must explain
+        what a learner sees first: the first requirement that fails, and errors that were printed.
         """
         matches = self.matches(result)
         if not matches or matches[0].likeness < LIKENESS:
@@ -120,12 +124,26 @@ class Prints:
         others = [match for match in matches if match.known.signs != first.known.signs]
         if others and first.likeness - others[0].likeness < LEAD:
             return []
+        signs = read_signs(result)
         words = {
             sign
             for sign in first.known.signs
             if sign[0] == first.known.rule and sign[1] in ("says", "differs")
         }
-        return self.twins(first.known) if words <= read_signs(result) else []
+        explains = _explains_first(first.known, result) and _explains_errors(first.known, signs)
+        return self.twins(first.known) if words <= signs and explains else []
+
+
+def _explains_first(known: Print, result: StageResult) -> bool:
+    """Return whether the first requirement that fails, or else the first edge, fails by `known`."""
+    failed = [test for test in result.failures if test.outcome == "failed"]
+    return not failed or (check_name(failed[0]), "fails", "") in known.signs
+
+
+def _explains_errors(known: Print, signs: Iterable[Sign]) -> bool:
+    """Return whether `known` prints one of the errors that were printed, if there were any."""
+    seen = {sign[2] for sign in signs if sign[1] == "dies"} - set(NOT_ITS_OWN)
+    return not seen or any(sign[1] == "dies" and sign[2] in seen for sign in known.signs)
 
 
 def name_mistake(result: StageResult) -> str:
@@ -210,7 +228,8 @@ def failure_signs(failure: Failure) -> Iterator[tuple[str, str]]:
     if difference := _difference(_unquote(failure.expected), _unquote(failure.got)):
         yield "differs", difference
     if errors := ERROR.findall(failure.output):
-        yield "dies", errors[-1]
+        kind, words = errors[-1]
+        yield "dies", _mask(f"{kind}: {words}") if kind in SLIPS else kind
 
 
 def _mask(text: str) -> str:

@@ -6,6 +6,13 @@ MISTAKES = (
     Mistake(
         stage=2,
         rule="test_prints_the_request",
+        title="Nothing is printed",
+        changes=(('print(head.encode("ascii", "backslashreplace").decode(), flush=True)', "pass"),),
+        words="the server printed nothing",
+    ),
+    Mistake(
+        stage=2,
+        rule="test_prints_the_request",
         title="Only the first line of the request is printed",
         changes=(
             (

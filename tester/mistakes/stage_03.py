@@ -103,6 +103,13 @@ MISTAKES = (
         rule="test_says_hello_on_any_path",
         title="The answer has no body",
         changes=(('Response(body=b"Hello World!")', "Response()"),),
+        words="has no body",
+    ),
+    Mistake(
+        stage=3,
+        rule="test_says_hello_on_any_path",
+        title="The greeting is written in other letters than Hello World!",
+        changes=(('b"Hello World!"', 'b"Hello, world!"'),),
         words="does not say Hello World!",
     ),
     Mistake(

@@ -5,6 +5,13 @@ from tester.mistakes import Mistake
 MISTAKES = (
     Mistake(
         stage=4,
+        rule="test_unknown_path_is_not_found",
+        title="The answer is made, but `return` is forgotten, so that nothing is sent",
+        changes=(('    return error_page("404 Not Found")', '    error_page("404 Not Found")'),),
+        words="NoneType",
+    ),
+    Mistake(
+        stage=4,
         rule="test_root_is_ok",
         title="The front page is looked for under the name /index.html",
         changes=(('request.target == "/"', 'request.target == "/index.html"'),),

@@ -6,6 +6,15 @@ MISTAKES = (
     Mistake(
         stage=6,
         rule="test_three_pages_differ",
+        title="The table of routes holds what a function returned, and not the function",
+        changes=(
+            ("**dict.fromkeys(PAGES, show_page)", '**dict.fromkeys(PAGES, error_page("200 OK"))'),
+        ),
+        words="TypeError",
+    ),
+    Mistake(
+        stage=6,
+        rule="test_three_pages_differ",
         title="All pages have the same body",
         changes=(("Response(body=html.encode())", 'Response(body=b"Hello World!")'),),
         words="have the same body",

@@ -21,6 +21,14 @@ MISTAKES = (
     Mistake(
         stage=7,
         rule="test_pages_have_a_length",
+        title="Content-Length counts the status line as well",
+        changes=(("len(response.body)", "len(response.body) + len(lines[0])"),),
+        words="bytes had come",
+        row=38,
+    ),
+    Mistake(
+        stage=7,
+        rule="test_pages_have_a_length",
         title="A line end is sent after the body",
         changes=(
             (

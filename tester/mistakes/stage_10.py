@@ -6,6 +6,19 @@ MISTAKES = (
     Mistake(
         stage=10,
         rule="test_silent_clients_hold_nobody_up",
+        title="No thread is started, so that clients are served one after the other",
+        changes=(
+            (
+                "threading.Thread(target=serve_connection, args=(connection,), daemon=True)"
+                ".start()",
+                "serve_connection(connection)",
+            ),
+        ),
+        words="silent",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_silent_clients_hold_nobody_up",
         title="run is called instead of start, so that clients are served one after the other",
         changes=(("daemon=True).start()", "daemon=True).run()"),),
         words="silent",

@@ -81,6 +81,18 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
+        rule="test_echo_gives_the_body_back",
+        title="What of the body came together with the head is thrown away",
+        changes=(
+            (
+                "self.buffer[: match.start()], self.buffer[match.end() :]",
+                'self.buffer[: match.start()], b""',
+            ),
+        ),
+        words="then closed the connection",
+    ),
+    Mistake(
+        stage=14,
         rule="test_body_in_several_packets",
         title="The body is read until nothing more comes, whatever Content-Length says",
         changes=(

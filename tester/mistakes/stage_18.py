@@ -146,6 +146,18 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_decodes_a_chunked_body",
+        title="The line end after the data of a chunk is not read, and taken for the next size",
+        changes=(
+            (
+                r'        require(size == 0 or b"".join(reader.read_pieces(2)) == b"\r\n")' "\n",
+                "",
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=18,
         rule="test_stores_a_chunked_body",
         title="A chunked body may have 64 KB at most",
         changes=(("total, size = 0, -1", "total, size = MAX_BODY - PIECE, -1"),),

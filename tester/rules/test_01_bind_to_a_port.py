@@ -16,7 +16,8 @@ def test_accepts_a_connection(client: Client) -> None:
 
     Why: HTTP runs over TCP. Before a client can ask for anything, it must be able to connect
         (RFC 9110 section 4.2.1, RFC 9112 section 9.1).
-    Hint: Make a socket, then `bind`, `listen` and `accept`, in that order.
+    Hint: Make a socket, then `bind`, `listen` and `accept`, in that order. `accept` returns two
+        things: `connection, address = listener.accept()`.
     """
     client.expect_serving()
 
@@ -37,8 +38,8 @@ def test_accepts_again_and_again(client: Client) -> None:
 def test_hangs_up_by_itself(client: Client) -> None:
     """The server hangs up by itself, and has sent nothing.
 
-    Why: There is nothing to say yet. Whoever has finished closes the
-        connection; otherwise the client goes on waiting.
+    Why: There is nothing to say yet. Whoever has finished closes the connection; otherwise the
+        client goes on waiting. (Later servers do answer: this rule is for stage 1 alone.)
     Hint: Call `close()` on the connection that `accept` returned, not on the listening socket.
     """
     rest = client.connect().read_end(1.5)

@@ -14,18 +14,21 @@ def test_prints_the_request(client: Client, words: Words, server: Server) -> Non
     """The server prints the request that it received.
 
     Why: What a client sends is plain text that you can look at: a line that says what it wants,
-        and lines that say more about it (RFC 9112 section 2.1).
+        and lines that say more about it (RFC 9112 section 2.1). Later stages do not ask for it.
     Hint: Call `recv(65536)` on the connection and print what it returns. In other languages than
         Python, make sure that the output is flushed.
     """
     path, agent = f"/{words.word()}", words.word()
     client.connect().send(request_bytes(path, fields=[("User-Agent", agent)]))
     for text in (f"GET {path} HTTP/1.1", agent):
+        found = server.output.wait_for(text, PRINT_TIMEOUT)
+        printed = client.output().strip()
         expect(
-            server.output.wait_for(text, PRINT_TIMEOUT),
-            f"{text!r} was sent, but is not in what the server printed",
+            found,
+            f"{text!r} was sent, but "
+            + ("is not in what the server printed" if printed else "the server printed nothing"),
             f"the request on the screen, with {text!r} in it",
-            "the server's output does not hold it",
+            "the server's output does not hold it" if printed else "nothing on the screen",
         )
 
 
@@ -35,7 +38,7 @@ def test_hangs_up_cleanly_after_the_request(client: Client) -> None:
 
     Why: When a socket is closed while bytes in it are still unread, the system breaks the
         connection off (a reset), and the client may lose what it had not read yet
-        (RFC 9112 section 9.6).
+        (RFC 9112 section 9.6). From stage 3 on, an answer comes first.
     Hint: Read the request first, then call `close()`.
     """
     connection = client.connect()

@@ -1,11 +1,14 @@
 """Stage 3, Respond with 200 OK: the server answers."""
 
+import re
+
 from tester.facts import CheckFailed, Client, Words, expect, expect_status, request_bytes
 from tester.results import Pointer
 from tester.suite import until, waits
 from tester.wire import WireError
 
 STAGE = 3
+OTHER_STATUS = re.compile(rb"HTTP/1\.1 ((?!200)[1-5][0-9]{2} [ -~]*)\r\n")
 QUIET = 0.3  # Seconds in which nothing may come to a client that has not asked yet.
 
 
@@ -31,11 +34,13 @@ def test_answer_begins_with_the_status_line(client: Client) -> None:
     if got != wanted:
         pairs = zip(got, wanted, strict=False)
         index = next((i for i, (a, b) in enumerate(pairs) if a != b), len(got))
-        lone = got.endswith(b"\n") and wanted.startswith(got[:-1])
+        message = "the answer does not begin with the status line"
+        if got.endswith(b"\n") and wanted.startswith(got[:-1]):
+            message = "the status line ends in LF alone (\\n), not in CR LF (\\r\\n)"
+        elif other := OTHER_STATUS.match(data):
+            message = f"the status is {other[1].decode()}, not 200 OK"
         raise CheckFailed(
-            "the status line ends in LF alone (\\n), not in CR LF (\\r\\n)"
-            if lone
-            else "the answer does not begin with the status line",
+            message,
             repr(wanted)[1:],
             repr(data[:60])[1:],
             Pointer(data[:60], index),
@@ -76,12 +81,14 @@ def test_waits_for_the_request(client: Client) -> None:
 def test_says_hello_on_any_path(client: Client, words: Words) -> None:
     """Any path gets 200, and the body says `Hello World!`.
 
-    Why: The body is what the client asked for; it comes after the empty line.
+    Why: The body is what the client asked for; it comes after the empty line. (From stage 4 on,
+        each path has a body of its own.)
     Hint: Add `b"Hello World!"` after the head, and send both with one `sendall`.
     """
     for path in ("/", f"/{words.word()}", f"/{words.word()}/{words.word()}"):
         response = client.ask(path)
         expect_status(response, 200)
+        expect(response.body, f"the answer for {path} has no body", "Hello World!", "an empty body")
         expect(
             b"Hello World!" in response.body,
             f"the body for {path} does not say Hello World!",
@@ -102,7 +109,8 @@ def test_connection_ends_after_the_answer(client: Client, words: Words) -> None:
     """The connection ends after the answer, and the end is no reset.
 
     Why: Nothing says yet how long the body is: its end is the end of the connection. A reset would
-        tell the client that something was lost (RFC 9112 sections 6.3 and 9.6).
+        tell the client that something was lost (RFC 9112 sections 6.3 and 9.6). From stage 15 on,
+        connections stay open.
     Hint: Read the request, `sendall` the answer, then `close()`.
     """
     connection = client.connect()

@@ -125,7 +125,8 @@ def test_every_answer_says_close(client: Client, words: Words) -> None:
     """Every answer says `Connection: close`, as the connection ends after it.
 
     Why: In HTTP/1.1 a connection stays open unless somebody says otherwise. A client that is not
-        told sends its next request into a closed door (RFC 9112 section 9.6).
+        told sends its next request into a closed door (RFC 9112 section 9.6). From stage 15 on,
+        connections do stay open.
     Hint: Add `Connection: close` to the fields that every answer has.
     """
     for response in answers(client, words):

@@ -160,7 +160,8 @@ def test_every_file_is_octet_stream(client: Client, words: Words, server: Server
     """A file is sent as `application/octet-stream`.
 
     Why: Content-Type says what the bytes are. As long as the server does not know, this type says
-        "just bytes", and a browser saves them as a file (RFC 9110 section 8.3).
+        "just bytes", and a browser saves them as a file (RFC 9110 section 8.3). Stage 13 knows more
+        types.
     Hint: Give the answer with a file `Content-Type: application/octet-stream`.
     """
     for name in (words.word(), f"{words.word()}.{words.word(3)}", f"{words.word()}.txt"):
