@@ -12,8 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tester.ladder import STAGES, get_stage
-from tester.lesson.servers import LessonError
+from tester.ladder import get_stage
+from tester.lesson.servers import LessonError, find_stage
 from tester.lesson.talk import ENDINGS, Event, Scene, Talk
 from tester.lesson.views import START_LINE, split_parts
 from tester.report.bytes_view import visible_line
@@ -94,8 +94,8 @@ def ribbon(stage: int = 0) -> Picture:
 
     Raises LessonError where there is no such stage; 0 is the beginning.
     """
-    if not 0 <= stage <= len(STAGES):
-        raise LessonError(f"there is no stage {stage}: the stages are 1 to {len(STAGES)}")
+    if stage != 0:
+        find_stage(stage)
     parts = []
     for number, name in enumerate(SHORT_NAMES, 1):
         x, y = ((number - 1) % 9) * 89 + 2, ((number - 1) // 9) * 46 + 2

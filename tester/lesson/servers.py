@@ -14,7 +14,7 @@ from typing import Any
 
 from tester.attempt import Address, Attempt, Server, StartError, UsageError, locate
 from tester.guard import Guard
-from tester.ladder import ROOT, Stage, get_stage
+from tester.ladder import ROOT, STAGES, Stage, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
 from tester.suite import FIRST_WITH_FILES
 
@@ -58,7 +58,7 @@ class Running:
         """Return what to call the server, its stage (18 where that is unknown), and the program."""
         try:
             if isinstance(what, int):
-                return f"the server of stage {what}", what, locate(str(get_stage(what).server))
+                return f"the server of stage {what}", what, locate(str(find_stage(what).server))
             if isinstance(what, Mistake):
                 name = f"the server of stage {what.stage} with a mistake in it"
                 return name, what.stage, self._write(source(what))
@@ -170,6 +170,7 @@ def mistake(stage: int, words: str) -> Mistake:
     >>> mistake(7, "counts letters").title
     'Content-Length counts letters, not bytes'
     """
+    find_stage(stage)
     titles = [one for one in MISTAKES if one.stage == stage and words.lower() in one.title.lower()]
     if len(titles) != 1:
         known = "; ".join(one.title for one in MISTAKES if one.stage == stage)
@@ -181,11 +182,10 @@ def mistake(stage: int, words: str) -> Mistake:
 
 
 def find_stage(number: int) -> Stage:
-    """Return a stage. Raises LessonError where there is none of that number."""
-    try:
-        return get_stage(number)
-    except ValueError as error:
-        raise LessonError(str(error)) from None
+    """Return a stage. Raises LessonError for whatever is no number of a stage."""
+    if not isinstance(number, int) or not 1 <= number <= len(STAGES):
+        raise LessonError(f"there is no stage {number!r}: write a number from 1 to {len(STAGES)}")
+    return get_stage(number)
 
 
 def load(stage: int) -> types.ModuleType:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tester.lesson.servers import LessonError
 from tester.report.bytes_view import byte_spans, left_out, pieces, split_lines, wrap
 
 WIDTH = 66  # Columns for bytes.
@@ -300,6 +301,11 @@ class View:
 
 
 def anatomy(data: bytes) -> View:
-    """Show a request, a response or several: each part with its name, its place and its size."""
+    """Show a request, a response or several: each part with its name, its place and its size.
+
+    Raises LessonError where `data` is no bytes.
+    """
+    if not isinstance(data, bytes):
+        raise LessonError('anatomy shows bytes, such as b"GET / HTTP/1.1\\r\\n\\r\\n"')
     rows = list(part_rows(data, offsets=True))
     return View(rows_html(rows), rows_text(rows))

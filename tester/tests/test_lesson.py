@@ -351,6 +351,13 @@ def test_parts_cover_all_bytes(data: bytes) -> None:
     assert anatomy(data).text is not None
 
 
+def test_only_bytes_have_an_anatomy() -> None:
+    """Anything else is told in a line."""
+    for wrong in ("GET / HTTP/1.1", 7, None):
+        with pytest.raises(LessonError, match='^anatomy shows bytes, such as b"GET'):
+            anatomy(wrong)
+
+
 def test_html_is_safe_and_reads_without_styles() -> None:
     """What a server sends is never run in the notebook."""
     shown = anatomy(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<script>\\").html
@@ -598,6 +605,20 @@ def test_expose_takes_a_conversation() -> None:
     assert expose(mixed, broken=shared, right=10).exposed
     nothing = expose(lambda connect: connect().receive(0.1), broken=shared, right=10)
     assert not nothing.exposed and "did not answer" in nothing.text
+
+
+@pytest.mark.parametrize("number", [0, 19, -1, "x", "7", 2.5, None])
+def test_what_is_no_stage_is_told_in_a_line(number: object) -> None:
+    """By everything that takes the number of a stage."""
+    calls = [grade, load, puzzle, lambda stage: mistake(stage, "x"), lambda stage: slowed(stage, 1)]
+    calls.append(lambda stage: step(stage, {}))
+    if number != 0:
+        calls.append(ribbon)
+    if isinstance(number, int):  # Anything else is the path of a program.
+        calls.append(start)
+    for call in calls:
+        with pytest.raises(LessonError, match=f"no stage {number!r}: write a number from 1 to 18"):
+            call(number)
 
 
 @pytest.mark.parametrize("stage", [stage.number for stage in STAGES])
