@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import html
+import inspect
+import linecache
 import pickle
 import re
 import subprocess
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +35,7 @@ from tester.lesson.views import (
 from tester.mistakes import Mistake, catch, checks
 from tester.report.bytes_view import visible_line
 from tester.report.terminal import choose_first
-from tester.response import Malformed, ResponseReader
+from tester.response import Malformed, Response, ResponseReader
 from tester.results import CheckResult, Failure, StageResult
 from tester.suite import split_docstring
 
@@ -41,6 +44,9 @@ EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of an answer: longer than an
 FIRST_THAT_READS = 2  # Before this stage, whoever sends something may be met by a reset.
 FIRST_WITH_ANSWERS = 3  # Before this stage, a right server hangs up without a word.
 CHANGING = ("date",)  # Fields whose values differ from answer to answer, and mean nothing here.
+CHANGING_LINE = re.compile(
+    rb"^((?:%s)[ \t]*:)([^\r\n]*)" % "|".join(CHANGING).encode(), re.IGNORECASE | re.MULTILINE
+)
 BEGINNING = '''\
 """My HTTP server. The lessons say, stage by stage, what belongs in it."""
 
@@ -181,14 +187,15 @@ def expose(
 
     `what` is a request, or a list of pieces that are sent one after the other, or a function. The
     function is called with another one, `connect`, which returns a new client with `send`,
-    `receive` and the like; what it returns is compared: bytes, mostly. Raises LessonError.
+    `receive` and the like; what it returns is compared: bytes, mostly, or a list or a tuple of
+    them. Raises LessonError, also for whatever the function raises.
     """
     talks = _as_conversation(what)
     with serving(right) as server:
         good, good_alive = _converse(talks, server), _still_serves(server)
     with serving(broken) as server:
         bad, bad_alive = _converse(talks, server), _still_serves(server)
-    problem = _problem(good, right) if good_alive else "it did not survive"
+    problem = _problem(good, good_alive, right)
     exposed = not problem and (not bad_alive or _essence(good) != _essence(bad))
     return Exposure(exposed, _exposure_view(exposed, problem, good, bad, bad_alive))
 
@@ -196,7 +203,7 @@ def expose(
 def _as_conversation(what: bytes | Sequence[bytes] | Conversation) -> Conversation:
     """Return a function that sends the pieces and returns all that comes back."""
     if callable(what):
-        return what
+        return _as_told(what)
     pieces = [what] if isinstance(what, bytes) else list(what)
     if not all(isinstance(piece, bytes) for piece in pieces) or not any(pieces):
         raise LessonError('write the request as bytes, such as b"GET / HTTP/1.1\\r\\n\\r\\n"')
@@ -215,10 +222,42 @@ def _as_conversation(what: bytes | Sequence[bytes] | Conversation) -> Conversati
     return send
 
 
+def _as_told(talks: Conversation) -> Conversation:
+    """Return a learner's function, with one line instead of a traceback when it goes wrong."""
+    try:
+        inspect.signature(talks).bind(None)
+    except TypeError:
+        words = "your function is called with one argument: write def my_conversation(connect):"
+        raise LessonError(words) from None
+    except ValueError:  # Some of Python's own functions do not say what they take.
+        pass
+
+    def talk(connect: Callable[[], Client]) -> Any:
+        """Call it, and say in which line it failed."""
+        try:
+            return talks(connect)
+        except LessonError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")
+            raise LessonError(f"your function broke off{_place(talks, error)}: {reason}") from error
+
+    return talk
+
+
+def _place(talks: Conversation, error: Exception) -> str:
+    """Say at which line of the file (or the cell) with `talks` in it an error came up, if known."""
+    file = getattr(getattr(talks, "__code__", None), "co_filename", None)
+    lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == file]
+    line = linecache.getline(file, lines[-1]).strip() if lines else ""
+    return f" at `{line}`" if line else ""
+
+
 def _converse(talks: Conversation, server: Any) -> Any:
     """Hold a conversation with a server; return what came of it."""
     with Scene(server) as scene:
-        return talks(lambda: scene.client(f"client {len(scene.clients) + 1}"))
+        result = talks(lambda: scene.client(f"client {len(scene.clients) + 1}"))
+        return result.received if isinstance(result, Client) else result
 
 
 def _still_serves(server: Any) -> bool:
@@ -240,30 +279,65 @@ def _split_ending(result: Any) -> tuple[bytes, str]:
     return data, ending.decode()
 
 
-def _problem(result: Any, stage: int) -> str:
-    """Return why the right server's answer is none to compare with, or nothing."""
-    answered = bool(_split_ending(result)[0]) if result else False
-    return "" if answered or stage < FIRST_WITH_ANSWERS else "it did not answer either"
+def _problem(good: Any, alive: bool, stage: int) -> str:
+    """Return why what came of the right server is nothing to compare with, or nothing."""
+    if alive and good is None:
+        return "Your function returned nothing: is there a `return` in it?"
+    if not alive:
+        reason = "it did not survive"
+    elif stage >= FIRST_WITH_ANSWERS and not _holds_something(good):
+        reason = "it did not answer either"
+    else:
+        return ""
+    return f"The right server fails as well: {reason}. Is the request whole, and right?"
+
+
+def _holds_something(result: Any) -> bool:
+    """Return whether there is an answer anywhere in a result."""
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, list | tuple):
+        return any(map(_holds_something, result))
+    return bool(result) and bool(_split_ending(result)[0])
 
 
 def _essence(result: Any) -> Any:
     """Return what counts of a result: all, but for fields that change from answer to answer.
 
-    Bytes that are no well-formed answer, or have something after it, count as they are.
+    Answers that follow each other are read one by one. Bytes that are no well-formed answers count
+    as they are, but for what such a field seems to say: each byte of that is an x.
     """
+    if isinstance(result, dict):
+        return {key: _essence(value) for key, value in result.items()}
+    if isinstance(result, list | tuple):
+        return [_essence(value) for value in result]
+    if isinstance(result, Response):
+        return _answer_essence(result)
+    if isinstance(result, str):
+        result = result.encode(errors="backslashreplace")
     if not isinstance(result, bytes):
         return result
     data, ending = _split_ending(result)
-    reader = ResponseReader()
-    try:
-        reader.feed(data)
-        if not reader.end() or reader.extra:
-            return data, ending
-    except Malformed:
-        return data, ending
-    response = reader.response
+    answers, rest = [], data
+    while rest:
+        reader = ResponseReader()
+        try:
+            reader.feed(rest)
+        except Malformed:
+            break
+        if not reader.end():
+            break
+        answers.append(_answer_essence(reader.response))
+        rest = reader.extra
+    if rest:
+        return CHANGING_LINE.sub(lambda line: line[1] + b"x" * len(line[2]), data), ending
+    return answers, ending
+
+
+def _answer_essence(response: Response) -> tuple[Any, ...]:
+    """Return what counts of a whole answer."""
     fields = sorted((n.lower(), v) for n, v in response.fields if n.lower() not in CHANGING)
-    return response.status, fields, response.body, response.framing, ending
+    return response.status, fields, response.body, response.framing
 
 
 def _exposure_view(exposed: bool, problem: str, good: Any, bad: Any, bad_alive: bool) -> View:
@@ -274,12 +348,11 @@ def _exposure_view(exposed: bool, problem: str, good: Any, bad: Any, bad_alive: 
             "The right server holds, the broken one gives itself away.",
             GREEN,
         )
-    elif problem:
-        title, colour = "✗ Not yet", ORANGE
-        words = f"The right server fails as well: {problem}. Is the request whole, and right?"
     else:
         title, colour = "✗ Not yet", ORANGE
-        words = "Both servers give the same answer. Where would they have to differ?"
+        words = problem or "Both servers give the same answer. Where would they have to differ?"
+    if good is None and problem:
+        return card(title, f"<p>{prose(words)}</p>", colour, words)
     rows = [Row("← the right server", "side"), *_result_rows(good)]
     rows += [Row(""), Row("← the broken server", "side"), *_result_rows(bad)]
     if not bad_alive:

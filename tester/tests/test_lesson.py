@@ -607,6 +607,85 @@ def test_expose_takes_a_conversation() -> None:
     assert not nothing.exposed and "did not answer" in nothing.text
 
 
+def answer_at(second: int, body: bytes = b"hi") -> bytes:
+    """Return an answer made in this second, as one that is whole."""
+    date = b"Date: Fri, 28 Nov 2025 11:21:%02d GMT\r\n" % second
+    return b"HTTP/1.1 200 OK\r\n" + date + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+ENDED = "\n■ the server closed the connection".encode()
+HEAD_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\nDate: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        answer_at,
+        lambda second: answer_at(second) + ENDED,
+        lambda second: answer_at(second) + answer_at(second, b"more") + ENDED,
+        lambda second: b"HTTP/1.1 100 Continue\r\n\r\n" + answer_at(second),
+        lambda second: answer_at(second) + answer_at(second)[:-1] + ENDED,
+        lambda second: answer_at(second)[:48] + ENDED,
+        lambda second: answer_at(second) + b"left over",
+        lambda second: b"HTTP/1.1 OK\r\ndate:%d\r\n\r\n" % second,
+        lambda second: HEAD_ANSWER % second + ENDED,
+        lambda second: HEAD_ANSWER % second + answer_at(second) + ENDED,
+        lambda second: (answer_at(second), [answer_at(second), 3], None),
+        lambda second: {"anna": answer_at(second), "ben": answer_at(second).decode()},
+    ],
+)
+def test_the_same_answers_a_second_apart_are_equal(result: Callable[[int], object]) -> None:
+    """Whatever a conversation returns, the clock alone exposes no server."""
+    one, other = result(10), result(11)
+    assert one != other and exercises._essence(one) == exercises._essence(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (answer_at(10), answer_at(10, b"ho")),
+        (answer_at(10) * 2, answer_at(10)),
+        (answer_at(10) * 2, answer_at(10) + answer_at(10, b"ho")),
+        (answer_at(10, b"Date: 1\r\n"), answer_at(10, b"Date: 2\r\n")),
+        (answer_at(10), answer_at(10) + ENDED),
+        (answer_at(10) + b"?", answer_at(10) + b"!"),
+        ((answer_at(10), b""), (b"", answer_at(10))),
+        ({"anna": answer_at(10)}, {"anna": answer_at(10, b"ho")}),
+    ],
+)
+def test_what_counts_makes_a_difference(one: object, other: object) -> None:
+    """All but the clock does."""
+    assert exercises._essence(one) != exercises._essence(other)
+
+
+def test_expose_says_what_is_wrong_with_a_function() -> None:
+    """It returns nothing, takes nothing, or breaks off: each is told in a line."""
+    shared = mistake(10, "share one buffer")
+
+    def forgets(connect: object) -> None:
+        """Ask, and keep the answer for itself."""
+        connect().send(LAST)
+
+    def misspells(connect: object) -> bytes:
+        """Call what a client does not have."""
+        return connect().sendall(LAST)
+
+    nothing = expose(forgets, broken=shared, right=10)
+    assert not nothing.exposed
+    assert nothing.text == ("✗ Not yet\nYour function returned nothing: is there a `return` in it?")
+    with pytest.raises(LessonError, match=r"def my_conversation\(connect\)"):
+        expose(lambda: b"", broken=shared, right=10)
+    words = r"broke off at `return connect\(\)\.sendall\(LAST\)`: AttributeError: .*sendall"
+    with pytest.raises(LessonError, match=words):
+        expose(misspells, broken=shared, right=10)
+    with pytest.raises(LessonError, match="^only bytes can be sent"):
+        expose(lambda connect: connect().send("GET /"), broken=shared, right=10)
+    silent = expose(lambda connect: (connect().receive(0.1), b""), broken=shared, right=10)
+    assert not silent.exposed and "did not answer" in silent.text
+    client = expose(lambda connect: connect(), broken=shared, right=10)
+    assert not client.exposed and "did not answer" in client.text
+
+
 @pytest.mark.parametrize("number", [0, 19, -1, "x", "7", 2.5, None])
 def test_what_is_no_stage_is_told_in_a_line(number: object) -> None:
     """By everything that takes the number of a stage."""
