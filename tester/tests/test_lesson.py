@@ -607,6 +607,18 @@ def test_expose_takes_a_conversation() -> None:
     assert not nothing.exposed and "did not answer" in nothing.text
 
 
+@pytest.mark.parametrize(
+    "talk",
+    [
+        lambda connect: connect().receive(0.5),
+        lambda connect: connect().wait_for(b"H", 0.5),
+    ],
+)
+def test_expose_takes_a_silence_for_an_answer(talk: Callable[..., object]) -> None:
+    """A function may show that the right server says nothing where the broken one does."""
+    assert expose(talk, broken=puzzle(3), right=3).exposed
+
+
 def answer_at(second: int, body: bytes = b"hi") -> bytes:
     """Return an answer made in this second, as one that is whole."""
     date = b"Date: Fri, 28 Nov 2025 11:21:%02d GMT\r\n" % second
