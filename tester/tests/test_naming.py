@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tester.mistakes import MISTAKES, Mistake, source
-from tester.naming import load, name_mistake
+from tester.naming import Match, Print, Prints, failure_signs, load, name_mistake
 from tester.results import CheckResult, Failure, Message, StageResult
 from tester.tests.conftest import WriteAttempt, grade
 
@@ -90,6 +91,46 @@ def test_figures_give_a_wrong_length_away(monkeypatch: pytest.MonkeyPatch) -> No
     assert name == (
         "This looks like: Content-Length counts letters, not bytes. 7 declared, 10 sent."
     )
+
+
+def said_by(known: Print) -> Failure:
+    """Return a failure that says what the check of this mistake says."""
+    (words,) = [text for name, kind, text in known.signs if (name, kind) == (known.rule, "says")]
+    return Failure(words)
+
+
+@pytest.mark.parametrize(
+    ("first", "output", "is_named"),
+    [
+        ("", "", True),
+        ("test_something_else", "", False),  # What a learner reads first would have another cause.
+        ("", "Traceback (most recent call last):\nKeyError: 'a'", False),
+        ("", "Traceback (most recent call last):\nBrokenPipeError: [Errno 32]", True),
+    ],
+)
+def test_a_name_explains_what_is_seen_first(
+    monkeypatch: pytest.MonkeyPatch, first: str, output: str, is_named: bool
+) -> None:
+    """The first requirement that fails, and the error that was printed."""
+    known = next(one for one in load().prints if one.title.endswith("that is not sent"))
+    result = result_of(known.rule, replace(said_by(known), output=output))
+    if first:
+        failed = replace(result.tests[0], id=f"rules.py::{first}")
+        result = replace(result, tests=(failed, *result.tests))
+    monkeypatch.setattr(Prints, "matches", lambda self, result: [Match(1.0, known)])
+    assert bool(load().best(result)) is is_named
+
+
+def test_errors_have_their_words_where_these_tell_more() -> None:
+    """Two slips that Python calls TypeError are two signs; what is random in them is none."""
+    crash = "Traceback (most recent call last):\n  File\n{}\n"
+    outputs = {
+        "TypeError: 'Response' object is not callable": "TypeError: '…' object is not callable",
+        "KeyError: 'abc'": "KeyError",
+        "http.HTTPError: 400": "HTTPError",
+    }
+    for output, sign in outputs.items():
+        assert ("dies", sign) in failure_signs(Failure("", output=crash.format(output)))
 
 
 def test_a_check_that_fails_for_other_reasons_is_no_sign() -> None:
