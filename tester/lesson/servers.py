@@ -19,6 +19,7 @@ from tester.mistakes import MISTAKES, Mistake, source
 from tester.suite import FIRST_WITH_FILES
 
 SITE = ROOT / "stages" / "public"  # The sample site, which a server of a later stage serves.
+PRINT_TIMEOUT = 5.0  # Seconds to wait for words that a server should print.
 _guard = Guard()
 _current: Running | None = None
 
@@ -106,10 +107,17 @@ class Running:
         """How many bytes of memory it has for itself right now; 0 once it has been stopped."""
         return self._server.memory() if self.alive else 0
 
-    def printed(self, lines: int = 12) -> str:
-        """Return the last `lines` lines that it has printed."""
+    def printed(self, lines: int = 12, *, until: str = "", seconds: float = PRINT_TIMEOUT) -> str:
+        """Return the last `lines` lines that it has printed.
+
+        What it prints takes a moment to get here: so wait until the words `until` are there, but
+        at most so many seconds, and no longer than the server lives.
+        """
         output = self._server.output
-        return output.tail(lines) if output else ""
+        if output is None:
+            return ""
+        output.wait_for(until, seconds)
+        return output.tail(lines)
 
     def stop(self) -> None:
         """End it, and remove what it had on the disk."""

@@ -146,6 +146,22 @@ def test_all_that_can_be_started(tmp_path: Path) -> None:
         assert caught.value._render_traceback_() == [f"LessonError: {caught.value}"]
 
 
+def test_what_a_server_prints_is_waited_for() -> None:
+    """Until it is there; but not for ever, nor when the server has come to its end."""
+    server = start(2)
+    talk(b"GET /cats HTTP/1.1\r\nUser-Agent: a friend\r\n\r\n")
+    assert "GET /cats" in server.printed(until="a friend", seconds=DEADLINE)
+    began = time.monotonic()
+    assert "GET /cats" in server.printed(until="a stranger", seconds=0.2)
+    assert 0.2 <= time.monotonic() - began < DEADLINE
+    dying = start(mistake(2, "empty recv"))
+    with scene() as play:
+        play.client("in and out").close()
+    began = time.monotonic()
+    assert "Error" in dying.printed(until="never", seconds=2 * DEADLINE)
+    assert time.monotonic() - began < DEADLINE
+
+
 def test_slow_is_slow() -> None:
     """An answer of a slowed server takes as long as it was told to."""
     start(slowed(10, 0.3))
