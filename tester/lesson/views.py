@@ -60,6 +60,7 @@ PRE = (
 LINE_END = re.compile(r"((?:\\[rn])+)|\\\\")  # Or a backslash, which is shown as two.
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 START_LINE = re.compile(rb"HTTP/|[A-Z]+ [^\r\n]* HTTP/")
+FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:")  # RFC 9110, section 5.6.2: a token.
 LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)", re.IGNORECASE | re.MULTILINE)
 CHUNKED = re.compile(rb"^transfer-encoding:.*chunked", re.IGNORECASE | re.MULTILINE)
 BODILESS = re.compile(rb"HTTP/1\.\d (?:1\d\d|204|304)")
@@ -114,7 +115,7 @@ def _split_message(data: bytes, at: int, parts: list[Part], head_only: bool) -> 
         elif not line.strip():
             kind, name = "empty", "empty line: the end of the head"
         else:
-            name = "field" if b":" in line else "no field: it has no colon"
+            name = _name_field(line)
         parts.append(Part(kind, name, at + start, at + stop))
     head = data[first:end]
     if CHUNKED.search(head) and not head_only:
@@ -127,6 +128,13 @@ def _split_message(data: bytes, at: int, parts: list[Part], head_only: bool) -> 
         short = f": {missing} more were promised" if missing > 0 else ""
         parts.append(Part("body", f"body, {_count(stop - end)}{short}", end, stop))
     return stop
+
+
+def _name_field(line: bytes) -> str:
+    """Say what a line of a head is: a field, or why it is none."""
+    if FIELD_NAME.match(line):
+        return "field"
+    return f"no field: {'its name is not allowed' if b':' in line else 'it has no colon'}"
 
 
 def _count(number: int) -> str:

@@ -318,6 +318,14 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
             b"HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n",
             [*"...", "body, 0 bytes: 5 more were promised"][:3],
         ),
+        (
+            b"GET / HTTP/1.1\r\nno colon\r\n: no name\r\nHost : a\r\n b: c\r\nX-~1:d:e\r\n\r\n",
+            [
+                *("request line", "no field: it has no colon"),
+                *(["no field: its name is not allowed"] * 3),
+                *("field", "empty line: the end of the head"),
+            ],
+        ),
         (b"hello", ["text that is no HTTP"]),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nhi\r\n0\r\nA: b\r\n\r\n",
@@ -327,7 +335,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
             ],
         ),
     ],
-    ids=["answer", "surplus", "short", "two", "to the end", "requests", "304", "text", "chunks"],
+    ids="answer surplus short two to-the-end requests 304 no-fields text chunks".split(),
 )
 def test_parts_have_their_names(data: bytes, names: list[str]) -> None:
     """A dot stands for any name."""
