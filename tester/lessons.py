@@ -272,6 +272,10 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
 
     What the lessons show was made by the code beside them, which is about to run anyway: so their
     outputs are trusted, in a database of their own.
+
+    Root is not recommended, and JupyterLab refuses it unless told otherwise. In a container one is
+    root all the same. There it does no harm: it listens on this machine only, and lets nobody in
+    without its token.
     """
     data = ROOT / ".venv" / "share" / "lessons"
     data.mkdir(parents=True, exist_ok=True)
@@ -287,9 +291,11 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
         "PYTHONPATH": kernel_environment(data)["PYTHONPATH"],
         "JUPYTER_CONFIG_PATH": os.pathsep.join(folders),
     }
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
     command = [
         sys.executable,
         *("-m", "jupyterlab"),
+        *["--allow-root"] * root,
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/notebooks/{START}",
         f"--NotebookNotary.data_dir={data}",
@@ -307,7 +313,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     runs = commands.add_parser("run", help="run notebooks and keep their outputs")
     runs.add_argument("numbers", nargs="*", metavar="NN", help="which (all, unless told)")
     runs.add_argument("--fresh", action="store_true", help="keep nothing, new pictures too")
-    commands.add_parser("open", help="open the start page in JupyterLab, with its options")
+    commands.add_parser(
+        "open",
+        help="open the start page in JupyterLab",
+        usage="python -m tester.lessons open [-h] [JupyterLab's own options]",
+        description="Open the start page in JupyterLab. Options of JupyterLab's own may follow, "
+        "such as --no-browser or --port=9000.",
+    )
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command == "run":
         parser.error(f"what is {rest[0]}?")

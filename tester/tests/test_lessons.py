@@ -271,6 +271,34 @@ def test_running_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert path.read_text(encoding="utf-8") == first and '"execution_count": 1' in first
 
 
+@pytest.mark.parametrize("root", [True, False])
+def test_opens_for_root_too(root: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is root in a container is not sent away; JupyterLab's own options are handed on."""
+    started: list[str] = []
+
+    def become(_: str, command: list[str], __: dict[str, str]) -> None:
+        """Note what would run, and end as this program does then."""
+        started.extend(command)
+        raise SystemExit
+
+    monkeypatch.setattr(lessons, "ROOT", tmp_path)
+    monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(lessons.os, "geteuid", lambda: 0 if root else 1000, raising=False)
+    monkeypatch.setattr(lessons.os, "execve", become)
+    with pytest.raises(SystemExit):
+        lessons.main(["open", "--no-browser", "--port=9000"])
+    assert started[1:3] == ["-m", "jupyterlab"]
+    assert started[-2:] == ["--no-browser", "--port=9000"]
+    assert ("--allow-root" in started) == root
+
+
+def test_help_tells_of_options(capsys: pytest.CaptureFixture[str]) -> None:
+    """That JupyterLab's own may follow."""
+    with pytest.raises(SystemExit):
+        lessons.main(["open", "--help"])
+    assert "JupyterLab's own may follow" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("words", [["run", "99"], ["run", "x"], ["run", "--nonsense"], ["dance"]])
 def test_wrong_words_get_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, and no traceback."""
