@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 
 import h11
 
+from tester.lesson.servers import check_kind
 from tester.lesson.views import GREEN, RED, View, ink, span
 from tester.report.bytes_view import visible_line
 from tester.response import Malformed, ResponseReader
@@ -125,7 +126,13 @@ JUDGES = {
 
 
 def panel(answers: Mapping[str, bytes]) -> View:
-    """Show how curl, http.client, h11 and our tester judge each answer, side by side."""
+    """Show how curl, http.client, h11 and our tester judge each answer, side by side.
+
+    Raises LessonError where an answer is no bytes.
+    """
+    check_kind(answers, Mapping, 'a dictionary, such as {"right": b"HTTP/1.1 200 OK"}')
+    for answer in answers.values():
+        check_kind(answer, bytes, 'bytes, such as b"HTTP/1.1 200 OK"')
     rows = {name: [ask(answer) for ask in JUDGES.values()] for name, answer in answers.items()}
     head = "".join(f"<th {LEFT}>{name}</th>" for name in ("", *JUDGES))
     lines, texts = [f"<tr>{head}</tr>"], []

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import html
 import math
+import numbers
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tester.ladder import get_stage
-from tester.lesson.servers import LessonError, find_stage
+from tester.lesson.servers import LessonError, check_kind, find_stage
 from tester.lesson.talk import ENDINGS, Event, Scene, Talk
 from tester.lesson.views import START_LINE, split_parts
 from tester.report.bytes_view import visible_line
@@ -123,8 +124,9 @@ SHOWN = {" ": "␣", "\r": "\\r", "\n": "\\n", "\t": "\\t"}  # Characters that l
 def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
     """Draw the characters of a text, and under each the bytes that it becomes, counted from 1.
 
-    Raises UnicodeEncodeError where `encoding` has no such character.
+    Raises UnicodeEncodeError where `encoding` has no such character, LessonError for no text.
     """
+    check_kind(text, str, 'a text, such as "hé"')
     cell, parts, words = 34, [], []
     at = 0
     for number, character in enumerate(text):
@@ -160,8 +162,9 @@ def timeline(what: Talk | Scene, title: str = "") -> Picture:
 
     An arrow is a message on its way, or a piece of one; a dashed arrow is somebody who calls, a
     dotted one is somebody who hangs up; a coloured bar is a client that waits for its answer. Where
-    much time passes, there is more room. A lane ends with its connection.
+    much time passes, there is more room. A lane ends with its connection. Raises LessonError.
     """
+    check_kind(what, (Talk, Scene), "what `talk` or `scene` has returned")
     all_events = _messages(what.events)
     events = all_events[:MOST_EVENTS]
     names = list(dict.fromkeys(event.client for event in events))
@@ -329,6 +332,9 @@ def _say(event: Event) -> str:
 
 def bars(values: Mapping[str, float], unit: str = "", title: str = "") -> Picture:
     """Draw a bar for each value, longest at full width. Raises LessonError where there is none."""
+    check_kind(values, Mapping, 'a dictionary, such as {"curl": 0.2}')
+    for value in values.values():
+        check_kind(value, numbers.Real, "a number for each bar")
     if not values:
         raise LessonError("there is nothing to draw: give at least one value")
     room = 8 + NARROW * max(map(len, values))
@@ -359,6 +365,7 @@ def plot(
 
     Raises LessonError where a series has not as many values as `xs`, or there is nothing.
     """
+    check_kind(series, Mapping, 'a dictionary, such as {"threads": [1, 2, 3]}')
     if not xs or any(len(values) != len(xs) for values in series.values()):
         raise LessonError("plot: each series needs a value for each x, and at least one")
     left, width, height = 62, 480, 220

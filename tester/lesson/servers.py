@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import reprlib
 import shutil
 import sys
 import tempfile
@@ -30,6 +31,15 @@ class LessonError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Show the one line in a notebook, and no way through our own code."""
         return [f"LessonError: {self}"]
+
+
+def check_kind(what: object, kinds: type | tuple[type, ...], wanted: str) -> None:
+    """Raise LessonError unless `what` is of one of these kinds; `wanted` says it, as in "a text".
+
+    A slip in a cell then ends in one line, and not in the midst of our own code.
+    """
+    if not isinstance(what, kinds):
+        raise LessonError(f"this must be {wanted}, and not {reprlib.repr(what)}")
 
 
 class Running:
@@ -166,6 +176,7 @@ def serving(what: int | Mistake | str | Path, *, files: bool | None = None) -> I
 
 def find_running(server: Running | None = None) -> Running:
     """Return `server`, or the one that runs. Raises LessonError where none does."""
+    check_kind(server, (Running, type(None)), "a server that `start` has returned")
     chosen = server or _current
     if chosen is None:
         raise LessonError("no server is running: run the cell with start(…) first")
@@ -179,6 +190,7 @@ def mistake(stage: int, words: str) -> Mistake:
     'Content-Length counts letters, not bytes'
     """
     find_stage(stage)
+    check_kind(words, str, "a piece of a mistake's title, as text")
     titles = [one for one in MISTAKES if one.stage == stage and words.lower() in one.title.lower()]
     if len(titles) != 1:
         known = "; ".join(one.title for one in MISTAKES if one.stage == stage)

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 
-from tester.lesson.servers import Running, find_running
+from tester.lesson.servers import Running, check_kind, find_running
 from tester.lesson.views import Row, View, rows_html, rows_text
 
 TIMEOUT = 5  # Seconds until curl gives up.
@@ -18,8 +18,10 @@ def curl(*words: str, server: Running | None = None) -> View:
     """Run curl against the server that runs, and show what it prints.
 
     A word that begins with `/` is a path on that server: `curl("-i", "/echo/hi")`. Where curl gives
-    up, its exit code is told. Raises LessonError where no server runs.
+    up, its exit code is told. Raises LessonError where no server runs, or a word is no text.
     """
+    for word in words:
+        check_kind(word, str, 'text, as in curl("-i", "/")')
     url = find_running(server).url
     arguments = [url + word if word.startswith("/") else word for word in words]
     said = " ".join(["curl", *map(quote, arguments)])

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tester.ladder import label, read_server, split_docstring
-from tester.lesson.servers import LessonError, find_stage
+from tester.lesson.servers import LessonError, check_kind, find_stage
 from tester.lesson.views import COLOURS, PRE, View, prose, span
 
 CONTEXT = 2  # Lines shown around a change.
@@ -174,6 +174,7 @@ def step(number: int, reasons: Mapping[str, str]) -> View:
     changed lines; the value says why. Every hunk needs a reason, and every reason a hunk, or
     LessonError is raised: so a lesson can't fall behind the servers.
     """
+    check_kind(reasons, Mapping, 'a dictionary, such as {"build_head": "why"}')
     hunks = step_hunks(number)
     places = {hunk.place for hunk in hunks}
     given = {

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tester.lesson.servers import LessonError, Running, find_running
+from tester.lesson.servers import LessonError, Running, check_kind, find_running
 from tester.lesson.views import bundle, exchange_rows
 from tester.response import Malformed, Response, ResponseReader
 from tester.wire import Connection, WireError
@@ -148,7 +148,8 @@ class Client:
         return piece
 
     def wait_for(self, words: bytes, seconds: float = PATIENCE) -> bool:
-        """Wait until `words` have come; return whether they have."""
+        """Wait until `words` have come; return whether they have. Raises LessonError."""
+        check_kind(words, bytes, 'bytes, such as b"200 OK"')
         return self._wait(lambda: words in self.received, seconds)
 
     def wait_end(self, seconds: float = PATIENCE) -> bool:
@@ -179,7 +180,8 @@ class Scene:
         self._lock = threading.Lock()
 
     def client(self, name: str) -> Client:
-        """Return a new client, which has connected."""
+        """Return a new client, which has connected. Raises LessonError."""
+        check_kind(name, str, 'a name, such as "Anna"')
         client = Client(self, name)
         self.clients.append(client)
         return client

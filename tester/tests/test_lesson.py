@@ -217,6 +217,31 @@ def test_mistakes_by_their_words() -> None:
             mistake(7, words)
 
 
+@pytest.mark.parametrize(
+    "slip",
+    [
+        lambda: mistake(7, 3),
+        lambda: step(7, "build_head"),
+        lambda: talk(b"GET / HTTP/1.1\r\n\r\n", server=7),
+        lambda: curl(7),
+        lambda: scene().client(7),
+        lambda: scene().client("Anna").wait_for("hello", 0.1),
+        lambda: timeline(b"GET / HTTP/1.1\r\n\r\n"),
+        lambda: bytes_of(b"hi"),
+        lambda: bars([1, 2]),
+        lambda: bars({"a": "1"}),
+        lambda: plot([1, 2], [1, 2]),
+        lambda: panel({"right": "HTTP/1.1 200 OK\r\n\r\n"}),
+        lambda: panel(b"HTTP/1.1 200 OK\r\n\r\n"),
+    ],
+)
+def test_a_slip_ends_in_one_line(slip: Callable[[], object]) -> None:
+    """What is plainly of the wrong kind is named, with an example of what is right."""
+    start(2)
+    with pytest.raises(LessonError, match="^this must be .+, and not .+$"):
+        slip()
+
+
 # --- Conversations --------------------------------------------------------------------------------
 
 
