@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tester.grading import Grading, start_helper
-from tester.lesson.servers import LessonError, find_stage, mistake, serving
+from tester.lesson.servers import LessonError, check_kind, find_stage, mistake, serving
 from tester.lesson.talk import ENDINGS, Client, Scene
 from tester.lesson.views import (
     BLUE,
@@ -47,6 +47,7 @@ CHANGING = ("date",)  # Fields whose values differ from answer to answer, and me
 CHANGING_LINE = re.compile(
     rb"^((?:%s)[ \t]*:)([^\r\n]*)" % "|".join(CHANGING).encode(), re.IGNORECASE | re.MULTILINE
 )
+A_MISTAKE = 'a mistake, such as mistake(7, "counts letters")'
 BEGINNING = '''\
 """My HTTP server. The lessons say, stage by stage, what belongs in it."""
 
@@ -77,7 +78,8 @@ def fold(summary: str, content: str) -> str:
 
 
 def verdict(which: Mistake) -> View:
-    """Run the tester's check that catches a mistake, and show what it says."""
+    """Run the tester's check that catches a mistake, and show what it says. Raises LessonError."""
+    check_kind(which, Mistake, A_MISTAKE)
     failure = catch(which)
     if failure is None:
         raise LessonError(f"the tester did not catch this mistake: {which.title}")
@@ -190,6 +192,7 @@ def expose(
     `receive` and the like; what it returns is compared: bytes, mostly, or a list or a tuple of
     them. Raises LessonError, also for whatever the function raises.
     """
+    check_kind(broken, Mistake, A_MISTAKE)
     talks = _as_conversation(what)
     with serving(right) as server:
         good, good_alive = _converse(talks, server), _still_serves(server)

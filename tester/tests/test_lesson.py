@@ -224,6 +224,8 @@ def test_mistakes_by_their_words() -> None:
         lambda: step(7, "build_head"),
         lambda: talk(b"GET / HTTP/1.1\r\n\r\n", server=7),
         lambda: curl(7),
+        lambda: verdict(3),
+        lambda: expose(b"GET / HTTP/1.1\r\n\r\n", broken=14, right=14),
         lambda: scene().client(7),
         lambda: scene().client("Anna").wait_for("hello", 0.1),
         lambda: timeline(b"GET / HTTP/1.1\r\n\r\n"),
