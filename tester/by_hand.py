@@ -86,8 +86,10 @@ def make_file(pieces: Sequence[bytes], public: Path) -> str:
     if not path.is_file() or path.is_symlink():
         return ""
     here = Path("public", name)
-    data, size = path.read_bytes()[:LONGEST_FILE], path.stat().st_size
-    makes = f"printf {_printf_format(data)}" if size == len(data) else f"head -c {size} /dev/zero"
+    size = path.stat().st_size
+    makes = f"head -c {size} /dev/zero"
+    if size <= LONGEST_FILE:
+        makes = f"printf {_printf_format(path.read_bytes())}"
     return f"mkdir -p {shlex.quote(str(here.parent))}; {makes} > {shlex.quote(str(here))}; "
 
 
