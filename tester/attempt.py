@@ -52,6 +52,7 @@ POLL = 0.005  # Seconds between two looks at the system's table of listening soc
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LISTENS = "0A"  # What that table says of a socket that listens.
 TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
+QUICK_TRIES = 3  # The same where nothing is waited for.
 FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.py")
 
 # What an attempt prints when it can't start, and what is likely to help.
@@ -310,11 +311,13 @@ class Server:
         """Run the attempt and wait until it listens. Raises StartError if it does not.
 
         An attempt with a port of its own waits for its turn; and, if `patient`, for a port that is
-        still taken: by another tester, or for connections that have ended.
+        still taken: by another tester, or for connections that have ended. If not, it begins again
+        at once all the same: another tester may have had the port for the moment until it saw that
+        it is not its turn. Connections that have ended keep it longer than that.
         """
         self.starts += 1
         try:
-            for tries_left in range(TRIES if patient else 1, 0, -1):
+            for tries_left in range(TRIES if patient else QUICK_TRIES, 0, -1):
                 try:
                     ports = [self._own_port] if self._own_port else guess_own_ports(self._program)
                     self._turn.wait_for(ports)
@@ -324,19 +327,21 @@ class Server:
                         self.address = address
                         return address
                 except StartError as error:
-                    if tries_left == 1 or not self._await_port(error.holder, tries_left == TRIES):
+                    if tries_left == 1 or error.holder is None:
+                        raise
+                    if patient and not self._await_port(error.holder, tries_left == TRIES):
                         raise
         except PortTaken as taken:
             self.stop(remove=False)
             raise StartError(str(taken), holder=taken.holder) from None
         raise StartError("the attempt never had its port for itself: other testers wanted it too")
 
-    def _await_port(self, holder: Holder | None, first: bool) -> bool:
+    def _await_port(self, holder: Holder, first: bool) -> bool:
         """Wait until the port is free that the attempt could not have; return whether to try again.
 
         Raises PortTaken.
         """
-        if holder is None or self._over:
+        if self._over:
             return False
         if holder.port == self.requested_port:  # Somebody was quicker: that is easily mended.
             self.requested_port = free_port()

@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -230,6 +231,23 @@ def test_a_restart_without_so_reuseaddr_fails_where_that_is_the_rule(
     with Server(locate(str(write("hello", AGAIN)))) as server:
         assert call(restart_rule, Client(server, Words("1"))) is None
     assert not capsys.readouterr().err
+
+
+def test_a_restart_survives_a_port_that_is_taken_for_a_moment(write_attempt: WriteAttempt) -> None:
+    """As by another tester's attempt, which makes way as soon as its port is seen."""
+    before = """
+        import pathlib
+        starts = pathlib.Path("starts")
+        number = len(starts.read_text()) + 1 if starts.exists() else 1
+        starts.write_text("." * number)
+        if number == 2:
+            raise OSError("[Errno 98] Address already in use")
+        """
+    server = get_stage(1).server.read_text(encoding="utf-8")
+    path = write_attempt(textwrap.dedent(before) + server)
+    with Server(locate(str(path))) as running:
+        assert call(restart_rule, Client(running, Words("1"))) is None
+        assert (running.scratch / "starts").read_text() == "..."
 
 
 def test_connections_that_others_left_are_waited_for(
