@@ -58,9 +58,13 @@ def expect_date(value: str) -> None:
     )
     now = datetime.now(timezone.utc)
     off = (moment - now).total_seconds()
+    hours = round(off / 3600)
+    is_zone = hours and abs(off - hours * 3600) <= TOLERANCE
     expect(
         abs(off) <= TOLERANCE,
-        f"Date is {off:+.0f} s off (is it local time instead of GMT?)",
+        f"Date is {hours:+} hours off (is it local time instead of GMT?)"
+        if is_zone
+        else f"Date is {off:+.0f} s off",
         now.strftime("%a, %d %b %Y %H:%M:%S GMT"),
         value,
     )
