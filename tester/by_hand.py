@@ -80,17 +80,23 @@ def make_file(pieces: Sequence[bytes], public: Path) -> str:
     """
     match = re.match(rb"(?:GET|HEAD) (/files/[!-~]*?)(?:\?[!-~]*)? HTTP/", b"".join(pieces))
     name = unquote(match[1].decode()).removeprefix("/files/").lstrip("/") if match else ""
-    if not name or "\0" in name or ".." in Path(name).parts:  # No way out is shown.
+    if not name or ".." in Path(name).parts:  # No way out is shown.
         return ""
-    path = public / name
+    try:
+        return _copy_command(public / name, Path("public", name))
+    except (OSError, ValueError):  # A name that is too long, or that holds a NUL
+        return ""
+
+
+def _copy_command(path: Path, copy: Path) -> str:
+    """Return a command that makes `copy` like the file at `path`, if there is one."""
     if not path.is_file() or path.is_symlink():
         return ""
-    here = Path("public", name)
     size = path.stat().st_size
     makes = f"head -c {size} /dev/zero"
     if size <= LONGEST_FILE:
         makes = f"printf {_printf_format(path.read_bytes())}"
-    return f"mkdir -p {shlex.quote(str(here.parent))}; {makes} > {shlex.quote(str(here))}; "
+    return f"mkdir -p {shlex.quote(str(copy.parent))}; {makes} > {shlex.quote(str(copy))}; "
 
 
 def _curl(match: re.Match[str], port: int, tell_connection: bool) -> str | None:

@@ -232,7 +232,10 @@ def test_the_command_makes_the_file_first(tmp_path: Path, content: bytes) -> Non
     assert (tmp_path / "public" / "a b" / "it's.txt").read_bytes() == content
 
 
-@pytest.mark.parametrize("path", [b"files/none", b"files/..%2Fkey", b"files/a%00", b"files/", b"x"])
+@pytest.mark.parametrize(
+    "path",
+    [b"files/none", b"files/..%2Fkey", b"files/a%00", b"files/", b"x", b"files/" + b"n" * 300],
+)
 def test_the_command_makes_no_other_file(tmp_path: Path, path: bytes) -> None:
     """Where there is none, or where it lies elsewhere."""
     (tmp_path / "public").mkdir()
