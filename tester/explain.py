@@ -61,6 +61,7 @@ GAVE_UP = (
     "Did it wait for more, until its timeout? All that was sent had come. Perhaps bytes were"
     " dropped that came together with others, or it waits for more than there is.",
 )
+NO_ANSWER = "sending the head of its answer"  # What it does where nothing has come.
 NO_LAST_CHUNK = "Is the last chunk, `0` and an empty line, sent when there is no more to come?"
 SPECIAL = {
     ("closed", "sending the head of its answer"): (
@@ -201,7 +202,9 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
         return _explain_exit(code, server)
     kind, received = error.kind, bool(error.connection.arrivals)
     if kind == "closed" and error.connection.silence > GIVES_UP:
-        unfinished = f"before it was done {error.doing}" if received else "without an answer"
+        unfinished = f"before it was done {error.doing}"
+        if error.doing == NO_ANSWER and not received:
+            unfinished = "without an answer"
         message = GAVE_UP[0].format(silence=error.connection.silence, unfinished=unfinished)
         return {"message": message, "likely": GAVE_UP[1]}
     if received and (kind, error.doing) in SPECIAL:

@@ -42,7 +42,7 @@ class Mistake:
     changes: tuple[tuple[str, str], ...]
     """Texts that stand in the server exactly once, each with the text that replaces it."""
     words: str
-    """A piece of what the failed check says, in any letter case."""
+    """A piece of what its check says, in any letter case; or several, with ` / ` between them."""
     row: int | None = None
     """Its number in the list of beginners' mistakes with which this collection began, if any."""
 

@@ -8,7 +8,7 @@ MISTAKES = (
         rule="test_prints_the_request",
         title="Nothing is printed",
         changes=(('print(head.encode("ascii", "backslashreplace").decode(), flush=True)', "pass"),),
-        words="the server printed nothing",
+        words="the request line",
     ),
     Mistake(
         stage=2,

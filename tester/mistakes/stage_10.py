@@ -66,7 +66,7 @@ MISTAKES = (
             ),
             ("    reader = Reader(connection)\n", "    reader.connection = connection\n"),
         ),
-        words="the server hung up on a slow client",
+        words="the server hung up on a slow client / not 200 / meant for another one",
     ),
     Mistake(
         stage=10,
