@@ -51,6 +51,7 @@ KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LISTENS = "0A"  # What that table says of a socket that listens.
+TRACEBACK = "Traceback (most recent call last)"  # How Python begins to tell of an error.
 TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
 QUICK_TRIES = 3  # The same where nothing is waited for.
 FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.py")
@@ -428,7 +429,7 @@ class Server:
             else:
                 patience = time.monotonic() + OTHER_PORT_PAUSE
             exited = self.exit_code is not None
-            if exited or "Traceback (most recent call last)" in self.output.text:
+            if exited or TRACEBACK in self.output.text:
                 self.output.finish()  # The error's name is in the last line, which may still come.
                 self._fail_start(f"the attempt exited before it listened: {self._last_words()}")
             if time.monotonic() > deadline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -96,7 +95,7 @@ def _copy_command(path: Path, copy: Path) -> str:
     makes = f"head -c {size} /dev/zero"
     if size <= LONGEST_FILE:
         makes = f"printf {_printf_format(path.read_bytes())}"
-    return f"mkdir -p {shlex.quote(str(copy.parent))}; {makes} > {shlex.quote(str(copy))}; "
+    return f"mkdir -p {quote(str(copy.parent))}; {makes} > {quote(str(copy))}; "
 
 
 def _curl(match: re.Match[str], port: int, tell_connection: bool) -> str | None:

@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Collection, Sequence
 
-from tester.attempt import IDLE_TIMEOUT, Server
+from tester.attempt import IDLE_TIMEOUT, TRACEBACK, Server
 from tester.by_hand import DEFAULT_PORT, hold_open, list_pieces, make_command, make_file
 from tester.facts import CheckFailed, Client
 from tester.results import Failure, Message, Pointer
@@ -35,56 +35,70 @@ LIKELY = {
         (7, "Is Content-Length the number of bytes that are really sent?"),
         (15, "Does it close although the client did not ask for that?"),
     ),
+    "gave up": (
+        (
+            1,
+            "Did it wait for more, until its timeout? All that was sent had come. Perhaps bytes"
+            " were dropped that came together with others, or it waits for more than there is.",
+        ),
+    ),
     "reset": (
         (1, "Was the socket closed with bytes in it that nobody had read? Read the request first."),
         (14, "Was the socket closed before the whole body was read?"),
     ),
 }
 MOST_CONNECTIONS = 3  # Of a check with more, only the one that failed is shown.
-# What is better said in other words where some bytes of an answer had come already.
-UNENDED = (
-    "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
-    "Is an empty line missing after the head? Is the body as long as Content-Length says?"
-    " Without Content-Length only the end of the connection ends the body: close it.",
-)
-UNCLOSED = (
-    "the server answered, but did not close the connection, {seconds:.1f} s long",
-    "Is `close()` called on the connection when the answer has been sent?",
-)
-# As soon as connections are kept, an answer alone ends none.
-UNCLOSED_LATER = (
-    "Is the connection closed where the client asked for that, and after IDLE_TIMEOUT seconds in"
-    " which it said nothing?"
-)
-GAVE_UP = (
-    "the server stayed silent for {silence:.1f} s, then closed the connection {unfinished}",
-    "Did it wait for more, until its timeout? All that was sent had come. Perhaps bytes were"
-    " dropped that came together with others, or it waits for more than there is.",
-)
-NO_ANSWER = "sending the head of its answer"  # What it does where nothing has come.
-NO_LAST_CHUNK = "Is the last chunk, `0` and an empty line, sent when there is no more to come?"
-SPECIAL = {
-    ("closed", "sending the head of its answer"): (
-        "the head never ended: the connection was closed, and no empty line had come",
-        "Is there an empty line (CR LF CR LF) between the head and the body?",
-    ),
-    ("silent", "answering"): UNENDED,
-    ("silent", "ending its answer"): UNENDED,
-    ("silent", "hanging up"): UNCLOSED,
-    ("silent", "serving the next client"): UNCLOSED,
-}
 GIVES_UP = 0.9 * IDLE_TIMEOUT  # Seconds: who closes after such a silence had waited for more.
+NO_ANSWER = "sending the head of its answer"  # What it does where nothing has come.
+LAST_ERROR = re.compile(r"^\w[\w.]*(?:: .*)?$", re.MULTILINE)
+SERVER_ERROR = re.compile(r"5\d\d ")  # A status that says so
+CRASH = "Begin with what your server printed: {}."
 BODY_STAGE = 7  # Where bodies get a length.
 KEPT_STAGE = 15  # Where connections are kept.
-TRACEBACK = "Traceback (most recent call last):"
-LAST_ERROR = re.compile(r"^\w[\w.]*(?:: .*)?$", re.MULTILINE)
-CRASH = "Begin with what your server printed: {}."
 SENTENCES = {
     "refused": "the connection was refused: nobody listens on port {port} any more",
     "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
     "endless": "the server went on sending, {seconds:.1f} s long, instead of {doing}",
     "closed": "the server closed the connection before it was done {doing}",
+    "gave up": "the server stayed silent for {silence:.1f} s, then closed the connection"
+    " {unfinished}",
     "reset": "the server reset the connection (it was cut off, not closed) while {doing}",
+}
+# What is better said in other words where some bytes of an answer had come already.
+UNENDED = (
+    "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
+    (
+        (
+            1,
+            "Is an empty line missing after the head? Is the body as long as Content-Length says?"
+            " Without Content-Length only the end of the connection ends the body: close it.",
+        ),
+    ),
+)
+UNCLOSED = (
+    "the server answered, but did not close the connection, {seconds:.1f} s long",
+    (
+        (1, "Is `close()` called on the connection when the answer has been sent?"),
+        (
+            KEPT_STAGE,
+            "Is the connection closed where the client asked for that, and after IDLE_TIMEOUT"
+            " seconds in which it said nothing?",
+        ),
+    ),
+)
+SPECIAL = {
+    ("closed", NO_ANSWER): (
+        "the head never ended: the connection was closed, and no empty line had come",
+        ((1, "Is there an empty line (CR LF CR LF) between the head and the body?"),),
+    ),
+    ("closed", "sending the body: the last chunk (0 CR LF CR LF) had not come"): (
+        SENTENCES["closed"],
+        ((1, "Is the last chunk, `0` and an empty line, sent when there is no more to come?"),),
+    ),
+    ("silent", "answering"): UNENDED,
+    ("silent", "ending its answer"): UNENDED,
+    ("silent", "hanging up"): UNCLOSED,
+    ("silent", "serving the next client"): UNCLOSED,
 }
 
 
@@ -137,8 +151,10 @@ def _broke_off(error: BaseException) -> bool:
     """Return whether the server broke off, or says itself that it failed."""
     if isinstance(error, WireError):
         return error.kind in ("closed", "reset")
-    message, got = (error.message, error.got) if isinstance(error, CheckFailed) else ("", "")
-    return got.startswith("5") or message.startswith("the server closed the connection")
+    if not isinstance(error, CheckFailed):
+        return False
+    closed = error.message.startswith("the server closed the connection")
+    return closed or bool(SERVER_ERROR.match(error.got))
 
 
 def last_error(output: str) -> str:
@@ -200,29 +216,26 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
     code = server.wait_for_exit() if broken else None
     if code is not None:
         return _explain_exit(code, server)
-    kind, received = error.kind, bool(error.connection.arrivals)
-    if kind == "closed" and error.connection.silence > GIVES_UP:
-        unfinished = f"before it was done {error.doing}"
-        if error.doing == NO_ANSWER and not received:
-            unfinished = "without an answer"
-        message = GAVE_UP[0].format(silence=error.connection.silence, unfinished=unfinished)
-        return {"message": message, "likely": GAVE_UP[1]}
-    if received and (kind, error.doing) in SPECIAL:
-        message, likely = SPECIAL[kind, error.doing]
-        if message == UNCLOSED[0] and stage >= KEPT_STAGE:
-            likely = UNCLOSED_LATER
-        return {"message": message.format(seconds=error.connection.seconds), "likely": likely}
-    if error.doing.startswith("sending the body"):
+    kind, doing, connection = error.kind, error.doing, error.connection
+    received = bool(connection.arrivals)
+    if kind == "closed" and connection.silence > GIVES_UP:
+        kind = "gave up"
+    sentence, likely = SENTENCES[kind], LIKELY[kind]
+    if received and (kind, doing) in SPECIAL:
+        sentence, likely = SPECIAL[kind, doing]
+    elif doing.startswith("sending the body"):
         stage = min(stage, BODY_STAGE)  # That it ends too early is a matter of its length.
-    if kind == "closed" and not received:
+    elif kind == "closed" and not received:
         stage = 1  # Nothing was sent that could be wrong.
-    likely = [words for first, words in LIKELY[kind] if first <= stage][-1]
-    if kind == "closed" and "the last chunk" in error.doing:
-        likely = NO_LAST_CHUNK
-    sentence = SENTENCES[kind].format(
-        port=server.address.port, seconds=error.connection.seconds, doing=error.doing
+    said_nothing = doing == NO_ANSWER and not received
+    message = sentence.format(
+        port=server.address.port,
+        seconds=connection.seconds,
+        silence=connection.silence,
+        doing=doing,
+        unfinished="without an answer" if said_nothing else f"before it was done {doing}",
     )
-    return {"message": sentence, "likely": likely}
+    return {"message": message, "likely": [words for first, words in likely if first <= stage][-1]}
 
 
 def _explain_exit(code: int, server: Server) -> dict[str, object]:

@@ -199,9 +199,9 @@ def expose(
     with serving(broken) as server:
         bad, bad_alive = _converse(talks, server), _still_serves(server)
     differs = not bad_alive or _essence(good) != _essence(bad)
-    problem = _problem(good, good_alive, right)
-    if callable(what) and differs and good_alive and good is not None:
-        problem = ""  # Whoever wrote a function may want to see that nothing comes.
+    # Whoever wrote a function may want to show that nothing comes.
+    must_answer = right >= FIRST_WITH_ANSWERS and not (callable(what) and differs)
+    problem = _problem(good, good_alive, must_answer)
     exposed = differs and not problem
     return Exposure(exposed, _exposure_view(exposed, problem, good, bad, bad_alive))
 
@@ -285,13 +285,13 @@ def _split_ending(result: Any) -> tuple[bytes, str]:
     return data, ending.decode()
 
 
-def _problem(good: Any, alive: bool, stage: int) -> str:
+def _problem(good: Any, alive: bool, must_answer: bool) -> str:
     """Return why what came of the right server is nothing to compare with, or nothing."""
     if alive and good is None:
         return "Your function returned nothing: is there a `return` in it?"
     if not alive:
         reason = "it did not survive"
-    elif stage >= FIRST_WITH_ANSWERS and not _holds_something(good):
+    elif must_answer and not _holds_something(good):
         reason = "it did not answer either"
     else:
         return ""

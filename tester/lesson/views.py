@@ -20,6 +20,7 @@ from typing import Any
 
 from tester.lesson.servers import LessonError
 from tester.report.bytes_view import byte_spans, left_out, pieces, split_lines, wrap
+from tester.response import TOKEN
 
 WIDTH = 66  # Columns for bytes.
 NAME_COLUMN = 53  # Where the names stand, unless a row is longer.
@@ -60,7 +61,7 @@ PRE = (
 LINE_END = re.compile(r"((?:\\[rn])+)|\\\\")  # Or a backslash, which is shown as two.
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 START_LINE = re.compile(rb"HTTP/|[A-Z]+ [^\r\n]* HTTP/")
-FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:")  # RFC 9110, section 5.6.2: a token.
+FIELD_NAME = re.compile(TOKEN + b":")
 LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)", re.IGNORECASE | re.MULTILINE)
 CHUNKED = re.compile(rb"^transfer-encoding:.*chunked", re.IGNORECASE | re.MULTILINE)
 BODILESS = re.compile(rb"HTTP/1\.\d (?:1\d\d|204|304)")

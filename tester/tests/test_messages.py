@@ -85,7 +85,7 @@ def test_the_messages_differ() -> None:
     """And so do the sentences that they are made from."""
     from tester.explain import LIKELY, SENTENCES
 
-    assert len(set(SENTENCES.values())) == len(SENTENCES) == 5  # Two more: never listened, exited.
+    assert len(set(SENTENCES.values())) == len(SENTENCES) == 6  # Two more: never listened, exited.
     causes = [words for stages in LIKELY.values() for _, words in stages]
     assert len(set(causes)) == len(causes)
 
