@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -17,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 import uuid
@@ -171,9 +174,14 @@ class Output:
 
     def _read(self) -> None:
         """Keep the end of what comes, and tell who waits for it."""
+        ready = select.poll()
         with contextlib.suppress(OSError, ValueError):
-            while data := os.read(self._descriptor, 65536):
-                with self._changed:
+            ready.register(self._descriptor, select.POLLIN)
+            while ready.poll():
+                with self._changed:  # From here on nothing is on its way from the pipe to us.
+                    data = os.read(self._descriptor, 65536)
+                    if not data:
+                        break
                     self._data = (self._data + data)[-KEPT_OUTPUT:]
                     self.written += len(data)
                     self._changed.notify_all()
@@ -197,6 +205,17 @@ class Output:
         with self._changed:
             self._changed.wait_for(lambda: words in self.text or self._ended, seconds)
         return words in self.text
+
+    def catch_up(self, seconds: float = 0.3) -> None:
+        """Wait at most `seconds` until all has been read that was printed before this call."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or not self._waiting(), seconds)
+
+    def _waiting(self) -> bool:
+        """Return whether the pipe holds what nobody has read yet."""
+        with contextlib.suppress(OSError, ValueError):
+            return any(fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)))
+        return False
 
     def pause(self, seconds: float) -> None:
         """Wait until something is printed, at most `seconds`."""

@@ -137,7 +137,10 @@ class Client:
         """Return the end of what the server has printed since this check began."""
         output, before = self._output_before
         now = self.server.output
-        return now.tail(since=before if now is output else 0) if now else ""
+        if not now:
+            return ""
+        now.catch_up()
+        return now.tail(since=before if now is output else 0)
 
     def connect(self) -> Connection:
         """Open a connection; it is closed when the check is over. Raises WireError."""

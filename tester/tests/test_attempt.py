@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tester.attempt import Server, StartError, UsageError, locate
+from tester.attempt import Output, Server, StartError, UsageError, locate
 from tester.limits import Family
 from tester.tests.conftest import ROOT, WriteAttempt, fixed_port, processes_with
 from tester.wire import Connection
@@ -248,3 +248,17 @@ def test_what_can_not_be_used_is_told_in_one_line(
     with pytest.raises(UsageError, match=words) as caught:
         locate(path, command)
     assert "\n" not in str(caught.value)
+
+
+def test_what_has_been_printed_is_there_when_asked_for() -> None:
+    """Also where the thread that reads it has not had its turn yet."""
+    reader, writer = os.pipe()
+    with open(reader, "rb") as stream, open(writer, "wb", buffering=0) as printed:
+        output = Output(stream)
+        for number in range(500):
+            printed.write(b"%d\n" % number)
+            output.catch_up(10)
+            assert output.tail(1) == str(number)
+        printed.close()
+        output.close()
+        output.catch_up(10)
