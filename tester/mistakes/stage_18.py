@@ -355,11 +355,11 @@ MISTAKES = (
     Mistake(
         stage=18,
         rule="test_chunked_comes_last_and_once",
-        title="Transfer codings are put into a set, so that chunked twice is chunked once",
+        title="A transfer coding that is named twice is taken once, so chunked twice is chunked",
         changes=(
             (
                 r'codings = [name.strip(" \t") for name in coding.lower().split(",")]',
-                r'codings = list({name.strip(" \t") for name in coding.lower().split(",")})',
+                r'codings = [*{name.strip(" \t"): 1 for name in coding.lower().split(",")}]',
             ),
         ),
         words="not 400",
