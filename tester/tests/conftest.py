@@ -16,11 +16,19 @@ from typing import Any
 
 import psutil
 import pytest
+from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # As in the background of a shell script.
     signal.signal(signal.SIGINT, signal.default_int_handler)  # What we start must hear Ctrl-C.
+
+# The same examples in every run, however slow the machine, and nothing is kept for the next run.
+settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
+settings.load_profile("repeatable")
+# A place where no folder can be made: hypothesis keeps notes on our sources, unless it can't.
+set_hypothesis_home_dir(os.devnull)
 
 # A server of one loop: what it does with each connection is filled in.
 LOOP = """

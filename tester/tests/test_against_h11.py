@@ -7,7 +7,6 @@ it is one of the cases in LAXER. The few things that only h11 refuses stand in S
 from __future__ import annotations
 
 import ast
-import os
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -18,21 +17,15 @@ import h11
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from hypothesis.configuration import set_hypothesis_home_dir
 
 from tester.response import MAX_HEAD, Malformed, ResponseReader
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
-# The same examples in every run, and nothing is kept from one run for the next.
-REPEATABLE = settings(derandomize=True, database=None, deadline=None)
 WELL_FORMED_EXAMPLES = 600
 MUTATED_EXAMPLES = 2000
 
-
-# A place where no folder can be made: hypothesis keeps notes on our sources, unless it can't.
-set_hypothesis_home_dir(os.devnull)
 
 # --- Both readers, with the same result -----------------------------------------------------------
 
@@ -283,7 +276,7 @@ def cut(tape: Tape, data: bytes) -> list[bytes]:
 
 
 @given(tape=TAPE)
-@settings(REPEATABLE, max_examples=WELL_FORMED_EXAMPLES)
+@settings(max_examples=WELL_FORMED_EXAMPLES)
 def test_what_is_well_formed_is_read_alike(tape: Tape) -> None:
     """By us, by h11, and as it was meant, however it is cut into pieces."""
     stream = make_stream(tape)
@@ -568,7 +561,7 @@ def mutate_end(tape: Tape, data: bytes) -> bytes:
 
 
 @given(tape=TAPE)
-@settings(REPEATABLE, max_examples=MUTATED_EXAMPLES)
+@settings(max_examples=MUTATED_EXAMPLES)
 def test_what_is_not_well_formed_is_refused(tape: Tape) -> None:
     """By h11 and so by us; what only we refuse is a known case."""
     stream = make_stream(tape, most=2)

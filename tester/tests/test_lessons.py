@@ -235,6 +235,15 @@ def test_pictures_are_the_same_whatever_they_show() -> None:
     assert signature([first]) != signature([output(text_plain="1")])
 
 
+def test_where_a_text_is_cut_is_chance() -> None:
+    """A kernel sends what a cell prints in pieces: by the clock, and so anywhere."""
+    whole, cut = (
+        [nbformat.v4.new_output("stream", text=piece) for piece in pieces]
+        for pieces in (["/      200 after 12 s"], ["/   ", "   200 after 1", "2 s"])
+    )
+    assert signature(whole) == signature(cut)
+
+
 def test_saving_in_jupyterlab_keeps_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What JupyterLab adds goes, what the reader has edited stays, other files are left alone."""
     monkeypatch.setattr(lessons, "NOTEBOOKS", tmp_path)
