@@ -29,6 +29,7 @@ from tester.wire import (
 ALIKE = 0.8  # From 0 to 1: names that are so like each other are one name, mistyped.
 LATE_END = 0.5  # Seconds after which an end is late: the next ones are not waited for as long.
 TRIES = 6  # Times that a scene is played for which the machine was too slow.
+LETTERS = (string.ascii_lowercase * 10)[:256].encode()  # Of each byte, the letter that it becomes.
 SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
 Fields = Iterable[tuple[str, str]]
 
@@ -60,7 +61,7 @@ class Words(random.Random):
 
     def word(self, length: int = 8) -> str:
         """Return lower-case letters."""
-        return "".join(self.choices(string.ascii_lowercase, k=length))
+        return self.randbytes(length).translate(LETTERS).decode("ascii")
 
     def mixed(self, length: int = 8) -> str:
         """Return letters, capital ones among them: a server must not change them."""
