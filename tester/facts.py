@@ -11,7 +11,7 @@ import re
 import string
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +24,7 @@ from tester.wire import (
     Connection,
     Record,
     WireError,
+    begin_connecting,
 )
 
 ALIKE = 0.8  # From 0 to 1: names that are so like each other are one name, mistyped.
@@ -148,6 +149,18 @@ class Client:
         connection = Connection(self.server.address, self.record, self.server.patience)
         self._connections.append(connection)
         return connection
+
+    def connect_together(self, count: int) -> list[Connection]:
+        """Open so many connections at the same moment. Raises WireError."""
+        address, patience = self.server.address, self.server.patience
+        with ExitStack() as begun:
+            sockets = begin_connecting(address, count)
+            for each in sockets:
+                begun.callback(each.close)
+            made = [Connection(address, self.record, patience, each) for each in sockets]
+            begun.pop_all()
+        self._connections += made
+        return made
 
     def close(self) -> None:
         """Close every connection of this check."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import socket
 import struct
 import time
@@ -68,6 +70,33 @@ class Record:
         self.messages.append(Message(direction, data, seconds, connection, cuts))
 
 
+def begin_connecting(address: Address, count: int) -> list[socket.socket]:
+    """Return sockets that all ask for a connection now, one directly after the other.
+
+    Not one is waited for: that is left to `Connection`.
+    """
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    begun = [socket.socket(family) for _ in range(count)]
+    for each in begun:
+        each.setblocking(False)
+    for each in begun:
+        each.connect_ex((address.host, address.port))
+    return begun
+
+
+def _connect(address: Address, begun: socket.socket | None) -> socket.socket:
+    """Return a connected socket: `begun`, if there is one. Raises OSError."""
+    if begun is None:
+        return socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
+    waiting = select.poll()
+    waiting.register(begun, select.POLLOUT)
+    if not waiting.poll(CONNECT_TIMEOUT * 1000):  # Milliseconds
+        raise TimeoutError
+    if error := begun.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(error, os.strerror(error))
+    return begun
+
+
 class Connection:
     """A TCP connection to the attempt."""
 
@@ -76,10 +105,11 @@ class Connection:
         address: Address,
         record: Record | None = None,
         patience: float = ANSWER_TIMEOUT,
+        begun: socket.socket | None = None,
     ) -> None:
         """Connect. `patience` is how many seconds to wait for an answer, unless told otherwise.
 
-        Raises WireError where nobody listens.
+        A socket that has `begun` to connect is taken over. Raises WireError where nobody listens.
         """
         self.address = address
         self.patience = patience
@@ -97,7 +127,7 @@ class Connection:
         self.silence = 0.0
         """Seconds for which nothing had been sent or received when the server hung up."""
         try:
-            self.socket = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
+            self.socket = _connect(address, begun)
         except OSError as error:
             kinds = {TimeoutError: "silent", ConnectionResetError: "reset"}
             kind = kinds.get(type(error), "refused")

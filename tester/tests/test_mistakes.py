@@ -22,8 +22,11 @@ LEAST = 300  # Mistakes; there may be more, and there should be.
 SPREAD = [mistake for start in range(16) for mistake in MISTAKES[start::16]]
 ROWS = range(1, 67)  # Of the list of beginners' mistakes with which the collection began.
 PRINTS = {one.title: one for one in load().prints}
-SHOWN_BY_LUCK = {  # How much `send` takes at once depends on how fast the client reads.
+SHOWN_BY_LUCK = {
+    # How much `send` takes at once depends on how fast the client reads,
     "send is called instead of sendall, and what it could not take is lost",
+    # and whether one is still in line when the next comes, on how busy the machine is.
+    "Nobody may wait in line for accept: listen(0)",
 }
 SAYS_THIS_OR_THAT = {  # What is seen depends on who comes first, a thread or a reader.
     "All clients share one buffer, as it is a default argument",
