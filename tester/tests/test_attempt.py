@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from tester.attempt import Output, Server, StartError, UsageError, locate
+from tester.facts import Client, Words
 from tester.limits import Family
 from tester.tests.conftest import ROOT, WriteAttempt, fixed_port, processes_with
-from tester.wire import Connection
+from tester.wire import Connection, WireError
 
 HELLO = 'connection.sendall(b"hello " + os.getcwd().encode())\nconnection.close()'
 SHELL = f'#!/bin/sh\nexec "{sys.executable}" -u "$(dirname "$0")/app/main.py" "$@"\n'
@@ -32,6 +33,18 @@ def test_a_python_file_runs_in_a_scratch_folder_with_public(write_attempt: Write
         assert server.public.is_dir()
         assert not server.hard_coded
     assert not server.scratch.exists()
+
+
+def test_clients_that_connect_together(write_attempt: WriteAttempt) -> None:
+    """Each is a connection like any other; where nobody listens, that is told as ever."""
+    server = Server(locate(str(write_attempt(HELLO, loop=True))))
+    with server:
+        client = Client(server, Words("1"))
+        assert [each.read_end(5)[:6] for each in client.connect_together(3)] == [b"hello "] * 3
+        client.close()
+    with pytest.raises(WireError) as caught:
+        Client(server, Words("1")).connect_together(2)
+    assert caught.value.kind == "refused"
 
 
 @pytest.mark.parametrize(
