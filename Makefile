@@ -72,7 +72,7 @@ lessons: .venv/ready
 
 ## test                 run the project's own tests, and lint
 test: .venv/ready
-	@$(RUN) -m pytest tester/tests -q -n 6 --dist worksteal
+	@$(RUN) -m pytest tester/tests -q -n 6 --maxschedchunk 1
 	@$(MAKE) --no-print-directory lint
 
 ## lint                 check style and format

@@ -30,6 +30,11 @@ settings.load_profile("repeatable")
 # A place where no folder can be made: hypothesis keeps notes on our sources, unless it can't.
 set_hypothesis_home_dir(os.devnull)
 
+LONGEST = (  # Files whose tests take long, mostly as they grade all of a server, the longest first.
+    *("test_stages", "test_two_at_once", "test_naming", "test_lessons", "test_misbehaving"),
+    *("test_watch", "test_soak_server", "test_messages", "test_command_line", "test_mistakes"),
+)
+
 # A server of one loop: what it does with each connection is filled in.
 LOOP = """
 import os, socket, sys, time
@@ -46,6 +51,12 @@ while True:
 """
 
 WriteAttempt = Callable[..., Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: else, one process is still at it when the others are done."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture
