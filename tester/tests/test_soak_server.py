@@ -25,6 +25,7 @@ from tester.tests.conftest import WriteAttempt
 MAIN = '\n\nif __name__ == "__main__":\n'
 SMALL_CROWD = Crowd(idle=60, dripping=20, busy=4, seconds=0.5, idle_timeout=8)
 ROOM = 10.0  # Seconds that a busy machine may be late; what is promised is measured by the soak.
+LONGER_AND_LONGER = range(1, 10)  # Seconds: what a second is good for depends on the machine.
 Break = Callable[[str], Path]
 
 
@@ -82,11 +83,15 @@ def test_a_server_that_leaves_connections_open(
 
 def test_mixed_load_finds_no_fault() -> None:
     """Every kind of visit is made, and compared."""
-    line = check_mixed(1.5, threads=3)[0]
-    assert "no byte wrong" in line
-    counts = dict(part.split()[::-1] for part in line.split("(")[1].rstrip(")").split(", "))
-    assert set(counts) == set(mixed.KINDS)
-    assert all(int(count.replace(",", "")) for count in counts.values())
+    made: set[str] = set()
+    for seconds in LONGER_AND_LONGER:
+        line = check_mixed(seconds, threads=3)[0]
+        assert "no byte wrong" in line
+        counts = dict(part.split()[::-1] for part in line.split("(")[1].rstrip(")").split(", "))
+        made |= {kind for kind, count in counts.items() if count != "0"}
+        if made == set(mixed.KINDS):
+            break
+    assert made == set(mixed.KINDS)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +101,7 @@ def test_mixed_load_finds_no_fault() -> None:
             """
             def echo_body(request):
                 body = b"".join(request.body)
-                return Response(body=body[:-1] + b"?" if len(body) == LARGE else body)
+                return Response(body=body[:-1] + b"?" if len(body) >= LARGE else body)
             LARGE, POST_ROUTES["/echo"] = 65536, echo_body
             """,
             "CheckFailed: .*body",
@@ -126,8 +131,10 @@ def test_mixed_load_finds_no_fault() -> None:
 )
 def test_mixed_load_finds_a_fault(break_server: Break, fault: str, words: str) -> None:
     """Also one that shows only now and then."""
+    path = break_server(fault)
     with pytest.raises(BrokenPromise, match=words):
-        check_mixed(1, break_server(fault), threads=3)
+        for seconds in LONGER_AND_LONGER:
+            check_mixed(seconds, path, threads=3)
 
 
 def test_uploads_that_break_off_leave_nothing() -> None:
