@@ -11,13 +11,14 @@ nothing in git, and a true change is seen.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +38,7 @@ NAMES = (START, *(stage.lesson.name for stage in STAGES))
 CELL_TIMEOUT = 60  # Seconds: only against hanging for ever.
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+INTERRUPTED = 130  # The exit code after Ctrl-C.
 YOURS = "yours"
 """The tag of a cell whose output depends on the learner's own server: the kept one always stays."""
 VARIES = "varies"
@@ -173,15 +175,10 @@ def run_notebook(
     kept = nbformat.read(path, as_version=4)
     runs = []
     book = copy.deepcopy(kept)
-    client = NotebookClient(
-        book,
-        timeout=CELL_TIMEOUT,
-        kernel_name="python3",
-        record_timing=False,
-        extra_arguments=["--log-level=ERROR"],  # It would warn of its own sockets.
-        resources={"metadata": {"path": str(folder)}},
-    )
-    with client.setup_kernel(env=kernel_environment(folder)):
+    with (
+        tempfile.TemporaryDirectory() as place,
+        make_client(book, folder, Path(place, "socket")) as client,
+    ):
         for _ in range(times):
             for index, cell in enumerate(book.cells):
                 client.execute_cell(cell, index)
@@ -190,6 +187,27 @@ def run_notebook(
             book.cells.append(nbformat.v4.new_code_cell(code))
             client.execute_cell(book.cells[-1], len(book.cells) - 1)
     return kept, runs
+
+
+@contextlib.contextmanager
+def make_client(book: Any, folder: Path, socket: Path) -> Iterator[NotebookClient]:
+    """Start a kernel in `folder`; what is returned runs the cells of `book`.
+
+    They talk over Unix sockets whose names begin with `socket`: a port that is free when a kernel
+    is started may be another's when it listens.
+    """
+    client = NotebookClient(
+        book,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],  # It would warn of its own sockets.
+        resources={"metadata": {"path": str(folder)}},
+    )
+    manager = client.create_kernel_manager()
+    manager.transport, manager.ip = "ipc", str(socket)
+    with client.setup_kernel(env=kernel_environment(folder)):
+        yield client
 
 
 def kernel_environment(folder: Path) -> dict[str, str]:
@@ -330,6 +348,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "open":
             open_lessons(rest)
         return run(options.numbers, fresh=options.fresh)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
