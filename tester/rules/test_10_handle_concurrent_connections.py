@@ -88,14 +88,15 @@ def expect_line_for_two(client: Client, words: Words) -> None:
     """
     late = 0
     for _ in range(PAIRS):
-        pair = client.connect_together(2)
-        seconds = max(connection.seconds for connection in pair)
-        for connection in pair:
-            connection.close()
+        first, second = client.connect_together(2)
+        seconds = max(first.seconds, second.seconds)
         late += seconds > FULL_LINE
         if late > 1:
             expect_longer_line(1, seconds)
-        client.ask(f"/echo/{words.word()}")  # With its answer, the line is empty again.
+        first.close()
+        second.send(request_bytes(f"/echo/{words.word()}"))
+        second.read_response()  # With its answer, the line is empty again.
+        second.close()
 
 
 def ask_beside(client: Client, words: Words, waiting: Sequence[Connection]) -> float:
