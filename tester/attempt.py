@@ -31,6 +31,7 @@ import psutil
 
 from tester.limits import MEMORY_LIMIT, ON_LINUX, Family, Watch
 from tester.ports import (
+    GONE,
     IN_USE,
     MARKER,
     Holder,
@@ -425,7 +426,7 @@ class Server:
                 message = f"the attempt can't be started: {advice or error.strerror}"
                 raise StartError(message) from None
             self.output = output = Output(self._process.stdout)
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(*GONE):
                 self._family.root = psutil.Process(self._process.pid)
             self._sockets = set()
             self._watch = Watch(
@@ -637,7 +638,7 @@ def _ask_listening(pids: Iterable[int]) -> dict[str, Address]:
     """Return where processes listen, by numbers that stand for their sockets."""
     found = {}
     for pid in pids:
-        with contextlib.suppress(psutil.Error, OSError):
+        with contextlib.suppress(*GONE):
             for connection in psutil.Process(pid).net_connections(kind="tcp"):
                 if connection.status == psutil.CONN_LISTEN:
                     found[f"{pid} {connection.fd}"] = _address(*connection.laddr)

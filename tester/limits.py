@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from tester.ports import MARKER
+from tester.ports import GONE, MARKER
 
 MEGABYTE = 1_000_000
 MEMORY_LIMIT = 1000  # Megabytes of memory of all processes together, unless told otherwise.
@@ -105,18 +105,20 @@ class Family:
 
     def _related(self) -> list[int]:
         """Return the first process and all that have descended from it, as far as we saw it."""
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(*GONE):
             for one in (self.root, *self.root.children(recursive=True)) if self.root else ():
                 self._known.setdefault(one.pid, one)
         return [one.pid for one in self._known.values() if _runs(one)]
 
     def _named(self) -> list[int]:
         """Return all that have our mark in their environment."""
-        return [
-            process.pid
-            for process in psutil.process_iter(["environ"])
-            if (process.info["environ"] or {}).get(MARKER) == self._marker and _runs(process)
-        ]
+        return [one.pid for one in psutil.process_iter() if self._is_named(one) and _runs(one)]
+
+    def _is_named(self, process: psutil.Process) -> bool:
+        """Return whether a process has our mark in its environment."""
+        with contextlib.suppress(*GONE):
+            return process.environ().get(MARKER) == self._marker
+        return False
 
     def all_pids(self) -> list[int]:
         """Return the numbers of all that run, found in every way there is; takes longer."""
@@ -139,7 +141,7 @@ class Family:
         """
         total = 0
         for pid in self.pids():
-            with contextlib.suppress(psutil.Error, OSError):
+            with contextlib.suppress(*GONE):
                 if exact:
                     info = psutil.Process(pid).memory_full_info()
                     total += getattr(info, "pss", info.uss)
@@ -203,7 +205,7 @@ def _private_memory(pid: int) -> int:
 
 def _runs(process: psutil.Process) -> bool:
     """Return whether `process` still runs: a zombie has only not been waited for."""
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(*GONE):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import psutil
 
+GONE = (psutil.Error, OSError)  # What comes of a question about a process that is just ending.
 MARKER = "HTTP_TESTER_RUN"  # In the environment of all that a tester starts.
 TURN = 65.0  # Seconds that we wait for one holder of a port; Linux keeps closed connections 60 s.
 SAY_AFTER = 0.2  # Seconds of waiting after which we say for whom.
@@ -97,7 +98,7 @@ def _sockets() -> Iterator[Socket]:
     except psutil.AccessDenied:  # macOS shows us our own processes alone.
         rows = []
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(*GONE):
                 rows += [(row, process.pid) for row in process.net_connections("tcp")]
     for row, pid in rows:
         if row.laddr:
@@ -106,7 +107,7 @@ def _sockets() -> Iterator[Socket]:
 
 def _name_process(pid: int) -> str:
     """Return the number and the command line of a process."""
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(*GONE):
         words = shlex.join(psutil.Process(pid).cmdline())
         if len(words) > MOST_LETTERS:
             words = f"{words[: MOST_LETTERS // 3]}…{words[-MOST_LETTERS * 2 // 3 :]}"
@@ -123,10 +124,10 @@ def _name_holder(found: Socket) -> Holder:
     kind = "program"
     try:
         kind = "tester" if MARKER in psutil.Process(found.pid).environ() else "program"
-    except psutil.NoSuchProcess:  # It has just ended, and leaves no more than that.
-        return Holder("connections", found.port)
     except psutil.AccessDenied:
         pass
+    except GONE:  # It has just ended, and leaves no more than that.
+        return Holder("connections", found.port)
     return Holder(kind, found.port, _name_process(found.pid))
 
 
@@ -145,7 +146,7 @@ def find_holder(wanted: Iterable[int]) -> Holder | None:
 
 def _has_own_port(listener: Socket) -> bool:
     """Return whether a tester started this listener, and gave it another port."""
-    with contextlib.suppress(psutil.Error):
+    with contextlib.suppress(*GONE):
         environment = psutil.Process(listener.pid).environ()
         return MARKER in environment and environment.get("PORT") != str(listener.port)
     return False

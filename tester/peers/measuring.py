@@ -17,6 +17,7 @@ import psutil
 from tester.attempt import Address, Server, StartError
 from tester.peers.programs import PeersError, Program
 from tester.peers.servers.common import FILE, FILE_NAME, POST_SIZE
+from tester.ports import GONE
 from tester.wire import BadResponse, Connection, WireError
 
 POST = Path(__file__).resolve().parent / "post.lua"
@@ -180,7 +181,7 @@ def resident_memory() -> int:
     """Return the bytes of memory (RSS) of all processes that we have started."""
     total = 0
     for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # It has just ended.
+        with contextlib.suppress(*GONE):  # It has just ended.
             total += child.memory_info().rss
     return total
 

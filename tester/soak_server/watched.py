@@ -15,6 +15,7 @@ import psutil
 
 from tester.attempt import Attempt, Server
 from tester.ladder import get_stage
+from tester.ports import GONE
 from tester.wire import Connection
 
 MEGABYTE = 1_000_000
@@ -116,7 +117,7 @@ def take_figures(server: Server) -> Figures:
             sum(one.status != psutil.CONN_LISTEN for one in sockets),
             server.memory(),
         )
-    except psutil.Error:
+    except GONE:
         why = server.stopped or f"exit code {server.exit_code}, {server.output.tail(1)!r}"
         raise BrokenPromise(f"the server has ended: {why}") from None
 
@@ -151,7 +152,7 @@ class Peak:
 
     def _look(self) -> None:
         """Look again and again."""
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(*GONE):
             before = self._process.memory_info().rss
             self._ready.set()
             while not self._over.wait(PEAK_PAUSE):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -18,6 +19,8 @@ import psutil
 import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
+
+from tester.ports import GONE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,10 +125,17 @@ def failed(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def processes_with(text: str) -> list[psutil.Process]:
-    """Return the processes on whose command line `text` stands."""
+def find_processes(wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    """Return the processes that run and are `wanted`; one that ends meanwhile is not."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if text in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():
-            found.append(process)
+    for process in psutil.process_iter():
+        with contextlib.suppress(*GONE):
+            if process.status() != psutil.STATUS_ZOMBIE and wanted(process):
+                found.append(process)
     return found
+
+
+def processes_with(text: str) -> list[psutil.Process]:
+    """Return the processes on whose command line `text` stands, but for this one."""
+    found = find_processes(lambda process: text in " ".join(process.cmdline()))
+    return [process for process in found if process.pid != os.getpid()]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import psutil
 import pytest
 
 from tester import lessons
@@ -21,6 +20,7 @@ from tester.ladder import ROOT, STAGES
 from tester.lesson.exercises import check_name
 from tester.lessons import NAMES, NOTEBOOKS, VARIES, YOURS, keep, keep_before_save, signature
 from tester.mistakes import checks
+from tester.tests.conftest import find_processes
 
 COMPLETE = True  # None may be missing.
 LONGEST = 30  # Seconds that a notebook may take.
@@ -65,13 +65,8 @@ def solutions(path: Path) -> list[str]:
 
 def left_running(folder: Path) -> list[str]:
     """Return the processes that a kernel in `folder` has started and that still run."""
-    found = []
-    for process in psutil.process_iter(["environ", "cmdline", "status"]):
-        if process.info["status"] == psutil.STATUS_ZOMBIE:
-            continue
-        if (process.info["environ"] or {}).get("TMPDIR") == str(folder):
-            found.append(" ".join(process.info["cmdline"] or []))
-    return found
+    found = find_processes(lambda process: process.environ().get("TMPDIR") == str(folder))
+    return [str(process) for process in found]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=name_of)
