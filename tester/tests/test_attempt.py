@@ -35,6 +35,17 @@ def test_a_python_file_runs_in_a_scratch_folder_with_public(write_attempt: Write
     assert not server.scratch.exists()
 
 
+def test_a_process_that_is_just_ending_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files may be gone before it is: that ends no grade."""
+
+    def vanish(_: psutil.Process) -> dict[str, str]:
+        """Fail as the system does in that moment."""
+        raise FileNotFoundError
+
+    monkeypatch.setattr(psutil.Process, "environ", vanish)
+    assert Family("a mark that nobody has").all_pids() == []
+
+
 def test_clients_that_connect_together(write_attempt: WriteAttempt) -> None:
     """Each is a connection like any other; where nobody listens, that is told as ever."""
     server = Server(locate(str(write_attempt(HELLO, loop=True))))
