@@ -135,6 +135,15 @@ def find_processes(wanted: Callable[[psutil.Process], bool]) -> list[psutil.Proc
     return found
 
 
+def processes_in(folder: Path, text: str = "") -> list[psutil.Process]:
+    """Return those that were started with TMPDIR=folder and have `text` on their command line."""
+    return find_processes(
+        lambda process: (
+            process.environ().get("TMPDIR") == str(folder) and text in " ".join(process.cmdline())
+        )
+    )
+
+
 def processes_with(text: str) -> list[psutil.Process]:
     """Return the processes on whose command line `text` stands, but for this one."""
     found = find_processes(lambda process: text in " ".join(process.cmdline()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import re
@@ -64,9 +63,8 @@ from tester.lesson.views import split_parts
 from tester.lessons import kernel_environment
 from tester.mistakes import MISTAKES
 from tester.mistakes import source as source_of
-from tester.ports import GONE
 from tester.results import CheckResult, StageResult
-from tester.tests.conftest import processes_with
+from tester.tests.conftest import processes_in
 from tester.wire import WireError
 
 GET = b"GET /echo/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -189,7 +187,7 @@ def test_nothing_outlives_the_kernel(how: str, tmp_path: Path, sockets: Path) ->
     try:
         client.wait_for_ready(timeout=60)
         client.execute_interactive("from tester.lesson import *; server = start(7)", timeout=60)
-        servers = list(processes(tmp_path, "server.py"))
+        servers = processes_in(tmp_path, "server.py")
         assert servers and list(tmp_path.glob("http-tester*"))
         if how == "kill":
             os.kill(manager.provisioner.pid, signal.SIGKILL)
@@ -198,20 +196,12 @@ def test_nothing_outlives_the_kernel(how: str, tmp_path: Path, sockets: Path) ->
             while "asleep" not in client.get_iopub_msg(timeout=60)["content"].get("text", ""):
                 pass
             manager.interrupt_kernel()
-        assert eventually(lambda: not list(processes(tmp_path, "server.py")))
+        assert eventually(lambda: not processes_in(tmp_path, "server.py"))
         assert eventually(lambda: not list(tmp_path.glob("http-tester*")))
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-    assert eventually(lambda: not list(processes(tmp_path, "")))
-
-
-def processes(folder: Path, words: str) -> Iterator[int]:
-    """Yield those that were started with TMPDIR=folder and have `words` on their command line."""
-    for process in processes_with(words):
-        with contextlib.suppress(*GONE):
-            if process.environ().get("TMPDIR") == str(folder):
-                yield process.pid
+    assert eventually(lambda: not processes_in(tmp_path))
 
 
 def test_load_gives_functions() -> None:

@@ -20,7 +20,7 @@ from tester.ladder import ROOT, STAGES
 from tester.lesson.exercises import check_name
 from tester.lessons import NAMES, NOTEBOOKS, VARIES, YOURS, keep, keep_before_save, signature
 from tester.mistakes import checks
-from tester.tests.conftest import find_processes
+from tester.tests.conftest import processes_in
 
 COMPLETE = True  # None may be missing.
 LONGEST = 30  # Seconds that a notebook may take.
@@ -63,12 +63,6 @@ def solutions(path: Path) -> list[str]:
     return found
 
 
-def left_running(folder: Path) -> list[str]:
-    """Return the processes that a kernel in `folder` has started and that still run."""
-    found = find_processes(lambda process: process.environ().get("TMPDIR") == str(folder))
-    return [str(process) for process in found]
-
-
 @pytest.mark.parametrize("path", PATHS, ids=name_of)
 def test_runs_and_shows_what_is_kept(path: Path, tmp_path: Path) -> None:
     """On a fresh kernel and once more on the same, in time, leaving nothing; answers expose."""
@@ -82,9 +76,9 @@ def test_runs_and_shows_what_is_kept(path: Path, tmp_path: Path) -> None:
                 shown = signature(new.outputs, varies=varies)
                 assert shown == signature(old.outputs, varies=varies), f"cell {old.id}"
     deadline = time.monotonic() + END_TIMEOUT
-    while left_running(tmp_path) and time.monotonic() < deadline:
+    while processes_in(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not left_running(tmp_path)
+    assert not processes_in(tmp_path)
     assert not [each.name for each in tmp_path.glob("http-tester*")]
 
 
