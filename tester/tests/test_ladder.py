@@ -166,19 +166,19 @@ def test_sections_are_the_same_in_all_stages():
     }
 
 
-def test_last_server_has_500_lines_at_most():
-    """A whole server can be read in one evening."""
-    assert len(read_server(18).splitlines()) <= 500
+def test_last_server_is_short():
+    """A whole server can be read in one evening: comments make that easier, and do not count."""
+    assert len(code_lines(read_server(18))) <= 540
 
 
 # --- The steps ------------------------------------------------------------------------------------
 
 
 def test_steps_are_small():
-    """Half of the steps change thirty lines at most, none changes more than seventy."""
+    """Half of the steps change thirty lines at most, none changes more than eighty."""
     sizes = {stage.number: sum(step_size(stage.number)) for stage in STAGES[1:]}
     assert statistics.median(sizes.values()) <= 30
-    assert {number: size for number, size in sizes.items() if size > 70} == {}
+    assert {number: size for number, size in sizes.items() if size > 80} == {}
 
 
 def test_steps_take_little_away():
