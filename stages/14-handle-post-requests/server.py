@@ -115,7 +115,7 @@ class Reader:
 def split_target(target: str) -> tuple[str, str]:
     """`"/echo/a%20b?x=1"` -> `("/echo/a b", "x=1")`. What is no escape stays as it is."""
     path, _, query = re.sub("(?i)^http://[^/?#@]+", "", target).partition("?")  # %3F is no `?`
-    # The first segment says what is meant. A `/` that is escaped there divides nothing: it stays so.
+    # The first segment names the page. An escaped `/` in it divides nothing, so it stays escaped.
     first = re.match("/?[^/]*", path)[0]
     path = re.sub("(?i)%2f", "%252F", first) + path[len(first) :]
     return unquote(path or "/", errors="surrogateescape"), query
