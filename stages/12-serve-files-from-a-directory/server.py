@@ -195,8 +195,12 @@ def read_file(file: BinaryIO, length: int) -> Iterator[bytes]:
 
 def find_file(request: Request) -> Path | None:
     """`/files/a/b.txt` -> the Path of that file, though there may be none; None: no such place."""
-    try:  # realpath follows `..` and links: what is compared is where the file really is.
-        path = Path(os.path.realpath(settings.directory / request.path.removeprefix("/files/")))
+    name = request.path.removeprefix("/files/")
+    # One file has one name: no empty segment, no `.` or `..`, and no `/` that is escaped.
+    if {"", ".", ".."} & {*name.split("/")} or "%2f" in request.target.lower().partition("?")[0]:
+        return None
+    try:  # realpath follows links: what is compared is where the file really is.
+        path = Path(os.path.realpath(settings.directory / name))
         return path if path.is_relative_to(settings.directory) and not path.is_dir() else None
     except (OSError, ValueError):  # A name that is too long, or that holds a NUL
         return None
@@ -206,7 +210,8 @@ def show_file(request: Request) -> Response:
     """Answer with the file that the path names."""
     if not (path := find_file(request)) or not path.is_file() or not os.access(path, os.R_OK):
         return error_page("404 Not Found")
-    file, size = path.open("rb"), path.stat().st_size
+    file = path.open("rb")
+    size = os.fstat(file.fileno()).st_size  # Of this very file, whatever has its name by now
     return Response(body=read_file(file, size), content_type=BINARY, length=size)
 
 

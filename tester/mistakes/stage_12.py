@@ -2,6 +2,12 @@
 
 from tester.mistakes import Mistake
 
+ANY_NAME = (
+    'if {"", ".", ".."} & {*name.split("/")} or "%2f" in request.target.lower().partition("?")[0]:',
+    "if False:",
+)
+"""Without the guard that gives a file one name alone, names with dots in them may lead outside."""
+
 MISTAKES = (
     Mistake(
         stage=12,
@@ -78,8 +84,8 @@ MISTAKES = (
         title="Only the last part of the path is looked for",
         changes=(
             (
-                'settings.directory / request.path.removeprefix("/files/")',
-                'settings.directory / request.path.rpartition("/")[2]',
+                'name = request.path.removeprefix("/files/")',
+                'name = request.path.rpartition("/")[2]',
             ),
         ),
         words="not 200",
@@ -90,8 +96,8 @@ MISTAKES = (
         title="The name of a file is not decoded",
         changes=(
             (
-                'settings.directory / request.path.removeprefix("/files/")',
-                'settings.directory / request.target.removeprefix("/files/")',
+                'name = request.path.removeprefix("/files/")',
+                'name = request.target.removeprefix("/files/")',
             ),
         ),
         words="not 200",
@@ -125,6 +131,7 @@ MISTAKES = (
         rule="test_dots_do_not_lead_outside",
         title="Folder and name are joined, and nobody looks where that leads",
         changes=(
+            ANY_NAME,
             (
                 (
                     "return path if path.is_relative_to(settings.directory) and not"
@@ -140,7 +147,10 @@ MISTAKES = (
         stage=12,
         rule="test_encoded_dots_do_not_lead_outside",
         title="The path is searched for .. before it is decoded",
-        changes=(("path.is_relative_to(settings.directory)", '".." not in request.target'),),
+        changes=(
+            ANY_NAME,
+            ("path.is_relative_to(settings.directory)", '".." not in request.target'),
+        ),
         words="outside the folder",
         row=55,
     ),
@@ -148,7 +158,10 @@ MISTAKES = (
         stage=12,
         rule="test_absolute_paths_do_not_lead_outside",
         title="Only .. is forbidden, but the name of a file may be a whole path",
-        changes=(("path.is_relative_to(settings.directory)", '".." not in request.path'),),
+        changes=(
+            ANY_NAME,
+            ("path.is_relative_to(settings.directory)", '".." not in request.path'),
+        ),
         words="outside the folder",
         row=55,
     ),
@@ -157,6 +170,7 @@ MISTAKES = (
         rule="test_sibling_folder_is_outside",
         title="Folders are compared letter by letter, with startswith",
         changes=(
+            ANY_NAME,
             (
                 "path.is_relative_to(settings.directory)",
                 "str(path).startswith(str(settings.directory))",

@@ -1,6 +1,7 @@
 """Mistakes of stage 14, Handle POST Requests."""
 
 from tester.mistakes import Mistake
+from tester.mistakes.stage_12 import ANY_NAME
 
 MISTAKES = (
     Mistake(
@@ -211,6 +212,7 @@ MISTAKES = (
         rule="test_writes_nothing_outside",
         title="The folder for uploads is compared letter by letter, with startswith",
         changes=(
+            ANY_NAME,
             (
                 "path.is_relative_to(settings.directory)",
                 "str(path).startswith(str(settings.directory))",
