@@ -260,6 +260,8 @@ def find_file(request: Request) -> Path | None:
         return None
     try:  # realpath follows links: what is compared is where the file really is.
         path = Path(os.path.realpath(settings.directory / name))
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()  # It raises if a name is too long. From Python 3.14 on, is_dir does not.
         return path if path.is_relative_to(settings.directory) and not path.is_dir() else None
     except (OSError, ValueError):  # A name that is too long, or that holds a NUL
         return None
