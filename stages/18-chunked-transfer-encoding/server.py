@@ -331,10 +331,14 @@ def respond(request: Request) -> Response:
 
 def accepts_gzip(accepted: str) -> bool:
     """`"br, gzip;q=0.8"` -> `True`, `"gzip;q=0, *"` -> `False` (RFC 9110 section 12.5.3)."""
-    wanted = {}
+    weights = {}
     for coding, _, weight in (item.partition(";") for item in accepted.lower().split(",")):
-        wanted[coding.strip(" \t")] = not re.fullmatch(r"[ \t]*q=0(\.0*)?[ \t]*", weight)
-    return wanted.get("gzip", wanted.get("*", False))
+        number = re.fullmatch(r"[ \t]*q=([01](\.[0-9]*)?)[ \t]*", weight)
+        weights[coding.strip(" \t")] = float(number[1]) if number else 1.0
+    others = weights.get("*", 0.0)  # Those that have no weight of their own
+    packed = weights.get("gzip", weights.get("x-gzip", others))  # Two names for one coding
+    plain = weights.get("identity", others)
+    return packed > 0 and packed >= plain  # Where both are as welcome, the shorter one
 
 
 def make_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -148,7 +148,7 @@ MISTAKES = (
         rule="test_weight_zero_is_a_no",
         title="A weight is compared letter by letter, so that q=0.0 is a yes",
         changes=(
-            (r'not re.fullmatch(r"[ \t]*q=0(\.0*)?[ \t]*", weight)', 'weight.strip() != "q=0"'),
+            ("float(number[1]) if number else 1.0", 'float(weight.strip() != "q=0")'),
         ),
         words="is compressed",
     ),
@@ -156,7 +156,7 @@ MISTAKES = (
         stage=16,
         rule="test_star_is_a_yes",
         title="The star in Accept-Encoding is not understood",
-        changes=(('wanted.get("gzip", wanted.get("*", False))', 'wanted.get("gzip", False)'),),
+        changes=(('weights.get("*", 0.0)', "0.0"),),
         words="the text is not compressed",
     ),
     Mistake(
@@ -165,8 +165,8 @@ MISTAKES = (
         title="Whatever ends in gzip is taken for gzip",
         changes=(
             (
-                'wanted.get("gzip", wanted.get("*", False))',
-                'any(name.endswith("gzip") and wanted[name] for name in wanted)',
+                'weights.get("gzip", weights.get("x-gzip", others))',
+                "max(weight for name, weight in weights.items() if name.endswith('gzip'))",
             ),
         ),
         words="is compressed",
