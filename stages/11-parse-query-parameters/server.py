@@ -44,6 +44,7 @@ AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)
 TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
 HOST_VALUE = re.compile(rf"({AUTHORITY})?")  # Section 3.2: it may be empty.
 FIELD_LINE = re.compile(rf"({TOKEN}):([\t -~\x80-\xff]*)")  # Section 5: no control characters
+BEGINNING = re.compile(rf"{TOKEN}( |\Z)|\Z".encode())  # A method, as far as it has come
 END_OF_HEAD = re.compile(rb"\r\n\r\n|\r[^\n]|\n(?<!\r\n)")  # Or a wrong line end: never wait then.
 
 
@@ -86,17 +87,27 @@ class Reader:
 
     def read_until(self, ending: re.Pattern[bytes], too_long: str) -> str:
         """Return the text before `ending`. Raises HTTPError where there is none."""
-        searched, deadline = 0, time.monotonic() + settings.idle_timeout  # However it drips
+        searched, judged = 0, False
         self.buffer = self.buffer or receive(self.connection)
+        deadline = time.monotonic() + settings.idle_timeout  # From its first byte, drip or not
         while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
             in_target = b"\n" not in self.buffer[:MAX_HEAD]
             require(len(self.buffer) < MAX_HEAD, "414 URI Too Long" if in_target else too_long)
             searched = max(0, len(self.buffer) - 3)  # The ending may have come in part.
+            judged = judged or self.judge_request_line()  # Never wait for what is wrong already.
             require(time.monotonic() < deadline, "408 Request Timeout")
             self.buffer += receive(self.connection)
         require(match[0].startswith(b"\r\n"))
         taken, self.buffer = self.buffer[: match.start()], self.buffer[match.end() :]
         return taken.decode("latin-1")
+
+    def judge_request_line(self) -> bool:
+        """Return whether it is there. Raises HTTPError if it is wrong, or can only become wrong."""
+        line, end, _ = self.buffer.partition(b"\r\n")
+        require(BEGINNING.match(line[:100]))
+        if end:
+            parse_request_line(line.decode("latin-1"))
+        return bool(end)
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -118,12 +129,18 @@ def parse_fields(lines: list[str]) -> dict[str, str]:
     return fields
 
 
-def parse_request(head: str) -> Request:
-    """`"GET /cats HTTP/1.1\\r\\n…"` -> `Request("GET", "/cats", …)`. Raises HTTPError."""
-    line, *lines = head.split("\r\n")
+def parse_request_line(line: str) -> tuple[str, str, str]:
+    """`"GET /cats HTTP/1.1"` -> `("GET", "/cats", "1")`. Raises HTTPError."""
     method, target, major, minor = require(REQUEST_LINE.fullmatch(line)).groups()
     require(major == "1", "505 HTTP Version Not Supported")
     require(TARGET.fullmatch(f"{method} {target}"))
+    return method, target, minor
+
+
+def parse_request(head: str) -> Request:
+    """`"GET /cats HTTP/1.1\\r\\n…"` -> `Request("GET", "/cats", …)`. Raises HTTPError."""
+    line, *lines = head.split("\r\n")
+    method, target, minor = parse_request_line(line)
     fields = parse_fields(lines)
     require("host" in fields or minor == "0")
     require(HOST_VALUE.fullmatch(fields.get("host", "")))  # Two, joined: none.

@@ -147,9 +147,7 @@ MISTAKES = (
         stage=16,
         rule="test_weight_zero_is_a_no",
         title="A weight is compared letter by letter, so that q=0.0 is a yes",
-        changes=(
-            ("float(number[1]) if number else 1.0", 'float(weight.strip() != "q=0")'),
-        ),
+        changes=(("float(number[1]) if number else 1.0", 'float(weight.strip() != "q=0")'),),
         words="is compressed",
     ),
     Mistake(
@@ -166,7 +164,7 @@ MISTAKES = (
         changes=(
             (
                 'weights.get("gzip", weights.get("x-gzip", others))',
-                "max(weight for name, weight in weights.items() if name.endswith('gzip'))",
+                "next((weights[name] for name in weights if name.endswith('gzip')), others)",
             ),
         ),
         words="is compressed",
