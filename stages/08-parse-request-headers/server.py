@@ -79,11 +79,13 @@ class Reader:
         searched, judged = 0, False
         self.buffer = self.buffer or receive(self.connection)
         while not (match := ending.search(self.buffer, searched, MAX_HEAD)):
+            judged = judged or self.judge_request_line()  # Never wait for what is wrong already.
             in_target = b"\n" not in self.buffer[:MAX_HEAD]
             require(len(self.buffer) < MAX_HEAD, "414 URI Too Long" if in_target else too_long)
             searched = max(0, len(self.buffer) - 3)  # The ending may have come in part.
-            judged = judged or self.judge_request_line()  # Never wait for what is wrong already.
             self.buffer += receive(self.connection)
+        if not judged and not match[0].startswith(b"\r\n"):
+            self.judge_request_line()  # Of two mistakes, the first one counts.
         require(match[0].startswith(b"\r\n"))
         taken, self.buffer = self.buffer[: match.start()], self.buffer[match.end() :]
         return taken.decode("latin-1")
