@@ -409,7 +409,7 @@ def serve_request(connection: socket.socket) -> bool:
     except Exception:  # A mistake of ours: the client gets an answer all the same.
         traceback.print_exc()
         response = error_page("500 Internal Server Error")
-    if (head or reader.buffer.decode("latin-1")).startswith("HEAD "):  # It may be unread.
+    if re.match(r"(\r\n)*HEAD ", head or reader.buffer.decode("latin-1")):  # It may be unread.
         response.body = iter(())  # All else stays as it would be for GET.
     if not settings.quiet:
         log(request, response)
