@@ -184,16 +184,20 @@ def body_length(request: Request) -> int | None:
 
 def read_chunks(reader: Reader) -> Iterator[bytes]:
     """Yield what is in the chunks (RFC 9112 section 7.1). Raises HTTPError for broken ones."""
-    total, size = 0, -1
+    total, around, size = 0, 0, -1  # Bytes: in the body, in the lines around it, in this chunk
     while size != 0:
         line = reader.read_until(END_OF_LINE, "400 Bad Request")
         size = int(require(CHUNK_LINE.fullmatch(line))[1], 16)
-        require((total := total + size + len(line)) <= MAX_BODY, "413 Content Too Large")
+        total += size
+        around += len(line)
+        require(total <= MAX_BODY and around <= MAX_BODY, "413 Content Too Large")
         yield from reader.read_pieces(size)
         require(size == 0 or b"".join(reader.read_pieces(2)) == b"\r\n")
+    trailers = 0  # Bytes
     while line := reader.read_until(END_OF_LINE, "400 Bad Request"):
-        parse_fields([line])  # Trailer fields: they must be well-formed, and are ignored.
-        require((total := total + len(line)) <= MAX_BODY, "413 Content Too Large")
+        parse_fields([line])  # They must be well-formed, and are ignored.
+        trailers += len(line)
+        require(trailers <= MAX_HEAD, "431 Request Header Fields Too Large")
 
 
 def read_body(reader: Reader, request: Request, length: int | None) -> Iterator[bytes]:
@@ -363,7 +367,8 @@ def accepts_gzip(accepted: str) -> bool:
 def make_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """`b"hello"` -> `b"5\\r\\nhello\\r\\n"`, and a last chunk, which is empty (RFC 9112, 7.1)."""
     for piece in pieces:
-        yield b"%x\r\n%b\r\n" % (len(piece), piece)
+        if piece:  # A chunk of no bytes would be taken for the last one.
+            yield b"%x\r\n%b\r\n" % (len(piece), piece)
     yield b"0\r\n\r\n"
 
 
