@@ -33,6 +33,7 @@ from urllib.parse import parse_qsl, unquote
 HOST = "127.0.0.1"  # The loopback address: only programs on this machine can connect.
 PIECE = 64 * 1024  # Bytes handled at a time: large enough to be fast, small enough to forget.
 LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. nginx: 5.
+MAX_LINGER = 5.0  # Seconds in all, while it still sends a body that we have refused. nginx: 30.
 MAX_HEAD = 64 * 1024  # Bytes. Browsers send 1 to 8 KB; Node's limit is 16 KB, nginx's 32 KB.
 MAX_CONNECTIONS = 1500  # Each costs a thread, some 30 KB, and three descriptors at most.
 MAX_BODY = 100 * 1024 * 1024  # Bytes. nginx allows 1 MB unless told otherwise.
@@ -383,7 +384,7 @@ def log(request: Request | None, response: Response) -> None:
 
 def hang_up(connection: socket.socket) -> None:
     """Close, but let the client read to the end first: bytes left unread would make it a reset."""
-    deadline = time.monotonic() + LINGER
+    deadline = time.monotonic() + MAX_LINGER
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(LINGER)
