@@ -215,6 +215,8 @@ BINARY = "application/octet-stream"
 CONTENT_TYPES = {".html": HTML, ".txt": TEXT, ".jpg": "image/jpeg", ".pdf": "application/pdf"}
 CONTENT_TYPES |= {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 CONTENT_TYPES |= {".json": "application/json", ".svg": "image/svg+xml", ".png": "image/png"}
+CONTENT_TYPES |= {".jpeg": "image/jpeg", ".gif": "image/gif", ".ico": "image/vnd.microsoft.icon"}
+CONTENT_TYPES |= {".mjs": CONTENT_TYPES[".js"], ".wasm": "application/wasm", ".woff2": "font/woff2"}
 COMPRESSIBLE = ("text/", "application/json", "image/svg+xml")  # The others are packed already.
 http_date = lru_cache(maxsize=1)(formatdate)  # All responses of one second share it.
 PAGES = {"/": "Hello World!", "/about": "A server in one file", "/blog": "Today I learned to route"}
