@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tester.masks import hide
 from tester.results import CheckResult, Failure, StageResult
 
 PRINTS = Path(__file__).parent / "mistakes" / "prints.json"
@@ -174,7 +175,7 @@ def _lengths(result: StageResult, known: Print) -> str:
 def load() -> Prints:
     """Return the prints of all known mistakes."""
     data = json.loads(PRINTS.read_text(encoding="utf-8"))
-    table: list[Sign] = [tuple(sign) for sign in data["signs"]]
+    table: list[Sign] = [(rule, kind, hide(text)) for rule, kind, text in data["signs"]]
     return Prints(
         Print(one["stage"], one["rule"], one["title"], frozenset(table[n] for n in one["signs"]))
         for one in data["mistakes"]
@@ -223,9 +224,9 @@ def failure_signs(failure: Failure) -> Iterator[tuple[str, str]]:
     """Yield the signs of one failure: each a kind and a text."""
     yield "fails", ""
     yield "says", _mask(ERROR_INSIDE.sub(r"\1", failure.message))
-    yield "exactly", failure.message
-    yield "ends", failure.ending
-    if difference := _difference(_unquote(failure.expected), _unquote(failure.got)):
+    yield "exactly", hide(failure.message)
+    yield "ends", hide(failure.ending)
+    if difference := _difference(_unquote(hide(failure.expected)), _unquote(hide(failure.got))):
         yield "differs", difference
     if errors := ERROR.findall(failure.output):
         kind, words = errors[-1]
@@ -233,8 +234,8 @@ def failure_signs(failure: Failure) -> Iterator[tuple[str, str]]:
 
 
 def _mask(text: str) -> str:
-    """Return `text` without numbers and quoted words: they differ from grade to grade."""
-    return NUMBER.sub("#", TEXT.sub("'…'", text))
+    """Return `text` without moments, numbers, quoted words: they differ from grade to grade."""
+    return NUMBER.sub("#", TEXT.sub("'…'", hide(text)))
 
 
 def _unquote(text: str) -> str:
@@ -246,6 +247,8 @@ def _difference(expected: str, got: str) -> str:
     """Return in which way `got` differs from `expected`, whatever words the two are about."""
     if not expected or not got:
         return ""
+    if expected == got:  # Another moment, in the same form.
+        return _mask(got)[:60]
     if expected in got:
         return "more: " + _mask(ERROR_INSIDE.sub(r"\1", got.replace(expected, "·", 1)))[:40]
     if got in expected:
@@ -257,6 +260,6 @@ def _difference(expected: str, got: str) -> str:
     wanted, came = expected[common : common + 1], got[common : common + 1]
     if not wanted or not came:
         return ""
-    if wanted.isalnum() and came.isalnum():
+    if all(character.isalnum() or character == "#" for character in (wanted, came)):
         return _mask(ERROR_INSIDE.sub(r"\1", got))[:60]
     return f"{wanted!r} became {came!r}"

@@ -32,6 +32,7 @@ from tester.lesson.views import (
     rows_text,
     span,
 )
+from tester.masks import CHANGING, hide_fields
 from tester.mistakes import Mistake, catch, checks
 from tester.report.bytes_view import visible_line
 from tester.report.terminal import choose_first
@@ -43,10 +44,6 @@ OWN_SERVER = "my_server.py"
 EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of an answer: longer than any idle timeout here.
 FIRST_THAT_READS = 2  # Before this stage, whoever sends something may be met by a reset.
 FIRST_WITH_ANSWERS = 3  # Before this stage, a right server hangs up without a word.
-CHANGING = ("date",)  # Fields whose values differ from answer to answer, and mean nothing here.
-CHANGING_LINE = re.compile(
-    rb"^((?:%s)[ \t]*:)([^\r\n]*)" % "|".join(CHANGING).encode(), re.IGNORECASE | re.MULTILINE
-)
 A_MISTAKE = 'a mistake, such as mistake(7, "counts letters")'
 BEGINNING = '''\
 """My HTTP server. The lessons say, stage by stage, what belongs in it."""
@@ -336,7 +333,7 @@ def _essence(result: Any) -> Any:
         answers.append(_answer_essence(reader.response))
         rest = reader.extra
     if rest:
-        return CHANGING_LINE.sub(lambda line: line[1] + b"x" * len(line[2]), data), ending
+        return hide_fields(data), ending
     return answers, ending
 
 

@@ -19,6 +19,7 @@ LAYERS = (
         "response",
         "wire",
         "facts",
+        "masks",
         "naming",
         "by_hand",
         "explain",
