@@ -10,7 +10,7 @@ from tester.attempt import IDLE_TIMEOUT, TRACEBACK, Server
 from tester.by_hand import DEFAULT_PORT, hold_open, list_pieces, make_command, make_file
 from tester.facts import CheckFailed, Client
 from tester.results import Failure, Message, Pointer
-from tester.wire import BadResponse, WireError
+from tester.wire import MEGABYTE, BadResponse, WireError
 
 # The likely cause, by what happened and from which stage on; the last that fits is told.
 LIKELY = {
@@ -29,6 +29,7 @@ LIKELY = {
         (18, "Does it wait for more after the last chunk (0 CR LF CR LF)?"),
     ),
     "endless": ((1, "Is there a loop that sends, and that nothing ends?"),),
+    "flood": ((1, "Is there a loop that sends, and that nothing ends?"),),
     "closed": (
         (1, "Did the program fail here? Look at what it printed."),
         (3, "Is the answer sent with `sendall`, whole, before `close`?"),
@@ -59,6 +60,7 @@ SENTENCES = {
     "refused": "the connection was refused: nobody listens on port {port} any more",
     "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
     "endless": "the server went on sending, {seconds:.1f} s long, instead of {doing}",
+    "flood": "the server sent more than {most} MB instead of {doing}",
     "closed": "the server closed the connection before it was done {doing}",
     "gave up": "the server stayed silent for {silence:.1f} s, then closed the connection"
     " {unfinished}",
@@ -233,6 +235,7 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
         seconds=connection.seconds,
         silence=connection.silence,
         doing=doing,
+        most=error.most // MEGABYTE,
         unfinished="without an answer" if said_nothing else f"before it was done {doing}",
     )
     return {"message": message, "likely": [words for first, words in likely if first <= stage][-1]}

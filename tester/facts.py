@@ -204,7 +204,9 @@ class Client:
             connection.half_close()  # Perhaps it ends when it sees that nothing more will come.
         try:
             rest = connection.read_end(SHORT_END_TIMEOUT if self.server.keeps_open else END_TIMEOUT)
-        except WireError:
+        except WireError as error:
+            if error.kind == "flood":
+                raise
             return
         finally:
             if connection.seconds - began > LATE_END:
@@ -250,7 +252,7 @@ def naming(doing: str) -> Iterator[None]:
     except WireError as error:
         if error.doing.startswith("sending the body"):
             raise
-        raise WireError(error.kind, error.connection, doing) from None
+        raise WireError(error.kind, error.connection, doing, error.most) from None
 
 
 @contextmanager

@@ -6,14 +6,21 @@ RFC 9112 sections 2.2 (line ends), 4 (status line), 5 (fields), 6.3 (the length)
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 
-MAX_HEAD = 256 * 1024  # Bytes of a head: one that is longer will not end any more.
+# What no honest answer needs: of what is longer we need not see the end. Others have such limits
+# too; ours are large, so that no check depends on them.
+MAX_HEAD = 256 * 1024  # Bytes of a head, and of a trailer section; as in Chrome (curl: 300 KB).
+MAX_LINES = 5000  # Lines of either; as in curl.
+MAX_CHUNK_LINE = 16 * 1024  # Bytes of a chunk's size and extensions; as in Node (Go: 4 KB).
+MAX_CHUNKS = 200_000  # Chunks of a body: the largest that a check asks for has 5 MB.
+MAX_INTERIM = 100  # Interim responses (1xx) before the final one; Go took five for many years.
+SHOWN = 1000  # Bytes of a wrong line that are kept, on each side of the place.
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2}) ([\t -~\x80-\xff]*)")
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-FIELD_LINE = re.compile(rb"(" + TOKEN + rb"):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
 QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 EXTENSION = rb"[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + QUOTED + rb"))?"
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)(?:" + EXTENSION + rb")*")
@@ -24,10 +31,11 @@ class Malformed(Exception):
 
     def __init__(self, message: str, expected: str, line: bytes, index: int) -> None:
         super().__init__(message)
+        start = max(0, index - SHOWN)
         self.message = message
         self.expected = expected
-        self.line = line
-        self.index = index
+        self.line = line[start : index + SHOWN]
+        self.index = index - start
 
 
 @dataclass
@@ -86,31 +94,67 @@ class ResponseReader:
         self.response: Response | None = None
         """The response, once its head is there; its body grows while `complete` is false."""
         self.complete = False
-        self.extra = b""
-        """What came after the response."""
         self._buffer = bytearray()
         self._body = bytearray()
+        self._sizes: list[int] = []
         self._remaining = 0
+        self._looked = 0
+        """How many bytes of the buffer hold no line end, as far as we know."""
+        self._skipped = 0
+        """How many interim responses came before this one."""
+        self._lines = 0
+        """The lines that have come of the head, or of the trailer section."""
         self._checked = 0
+        """The bytes of these lines."""
         self._state = self._read_head
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes. Raises Malformed as soon as they can't be a response any more."""
         self._buffer += data
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Read what there is."""
         while not self.complete and self._state():
             pass
-        if self.response is not None:
-            self.response.body = bytes(self._body) if self.complete else b""
         if self.complete:
-            self.extra += bytes(self._buffer)
-            self._buffer.clear()
+            self._finish()
+
+    def _finish(self) -> None:
+        """Give the response its body."""
+        self.response.body = bytes(self._body)
+        ends = itertools.accumulate(self._sizes, initial=0)
+        self.response.chunks = [self.response.body[a:b] for a, b in itertools.pairwise(ends)]
+
+    def skip_interim(self) -> None:
+        """Go on to the final response. Raises Malformed if too many interim ones (1xx) come.
+
+        Nothing is copied: each of them costs the same, however many there are.
+        """
+        while self.complete and self.response.status < 200:
+            self._skipped += 1
+            if self._skipped > MAX_INTERIM:
+                raise Malformed(
+                    f"more than {MAX_INTERIM} interim responses (1xx) came before the answer",
+                    "the answer itself: its status is 200 or above",
+                    self.response.status_line,
+                    len("HTTP/1.1 "),
+                )
+            self.response, self.complete = None, False
+            self._state = self._read_head
+            self._go_on()
 
     def end(self) -> bool:
         """Say that no more bytes will come; return whether the response is whole."""
-        if self.response is not None and self.response.framing == "end":
-            self.response.body = bytes(self._body)
+        if self.response is not None and self.response.framing == "end" and not self.complete:
             self.complete = True
+            self._finish()
         return self.complete
+
+    @property
+    def extra(self) -> bytes:
+        """What came after the response."""
+        return bytes(self._buffer) if self.complete else b""
 
     @property
     def received(self) -> int:
@@ -124,11 +168,10 @@ class ResponseReader:
 
     def _read_head(self) -> bool:
         """Read the head if all of it is there, and find out how the body will end."""
-        end = self._find_end_of_head()
-        if end is None:
+        if not self._find_end_of_head():
             return False
-        head = bytes(self._buffer[:end])
-        del self._buffer[:end]
+        head = self._take(self._checked)
+        self._lines = self._checked = self._looked = 0
         lines = head[:-4].split(b"\r\n")
         minor, status, reason = _parse_status_line(lines[0])
         fields = [_parse_field(line) for line in lines[1:]]
@@ -145,34 +188,51 @@ class ResponseReader:
         }.get(response.framing, self._read_rest)
         return True
 
-    def _find_end_of_head(self) -> int | None:
-        """Return the index after the head's empty line. Raises Malformed at the first bad line."""
-        start = self._checked
-        while (newline := self._buffer.find(b"\n", start)) >= 0:
-            line = bytes(self._buffer[start : newline + 1])
+    def _find_end_of_head(self) -> bool:
+        """Return whether all of the head is there. Raises Malformed at the first bad line."""
+        while (newline := self._buffer.find(b"\n", max(self._checked, self._looked))) >= 0:
+            line = bytes(self._buffer[self._checked : newline + 1])
             _check_line_end(line, "head")
-            if start == 0:
+            if not self._lines:
                 _parse_status_line(line[:-2])
             if newline >= MAX_HEAD:
                 break
+            self._checked = newline + 1
             if line == b"\r\n":
-                return newline + 1
-            start = self._checked = newline + 1
-        if start == 0 and self._buffer:
-            _check_beginning(bytes(self._buffer))
+                return True
+            self._count_line("head", line)
+        self._looked = len(self._buffer)
+        if not self._lines and self._buffer:
+            _check_beginning(bytes(self._buffer[:80]))
         if len(self._buffer) > MAX_HEAD:
             raise Malformed(
-                f"the head does not end: {MAX_HEAD} bytes without an empty line",
+                f"the head does not end: {MAX_HEAD:,} bytes without an empty line",
                 "an empty line (CR LF CR LF) that ends the head",
-                bytes(self._buffer[start : start + 80]),
+                bytes(self._buffer[self._checked : self._checked + 80]),
                 0,
             )
-        return None
+        return False
+
+    def _count_line(self, where: str, line: bytes) -> None:
+        """Count a line of the head or of the trailer section. Raises Malformed if it's too many."""
+        self._lines += 1
+        if self._lines > MAX_LINES:
+            raise Malformed(
+                f"the {where} does not end: it has more than {MAX_LINES:,} lines",
+                f"an empty line that ends the {where}",
+                line,
+                0,
+            )
+
+    def _take(self, size: int) -> bytes:
+        """Take at most so many bytes out of the buffer."""
+        taken = bytes(self._buffer[:size])
+        del self._buffer[: len(taken)]
+        return taken
 
     def _read_length(self) -> bool:
         """Read the body up to the length that was promised."""
-        taken = bytes(self._buffer[: self._remaining])
-        del self._buffer[: len(taken)]
+        taken = self._take(self._remaining)
         self._body += taken
         self._remaining -= len(taken)
         self.complete = self._remaining == 0
@@ -184,19 +244,26 @@ class ResponseReader:
         self._buffer.clear()
         return False
 
-    def _take_line(self, where: str) -> bytes | None:
-        """Return the next line without its end, or None if it has not come yet."""
-        newline = self._buffer.find(b"\n")
+    def _take_line(self, where: str, most: int, too_long: str) -> bytes | None:
+        """Return the next line without its end, or None if it has not come yet.
+
+        Raises Malformed, with the message `too_long` for a line of more than `most` bytes.
+        """
+        newline = self._buffer.find(b"\n", self._looked)
+        if newline >= most or (newline < 0 and len(self._buffer) > most):
+            raise Malformed(too_long, "CR LF", bytes(self._buffer[:80]), 0)
         if newline < 0:
+            self._looked = len(self._buffer)
             return None
-        line = bytes(self._buffer[: newline + 1])
+        self._looked = 0
+        line = self._take(newline + 1)
         _check_line_end(line, where)
-        del self._buffer[: newline + 1]
         return line[:-2]
 
     def _read_chunk_line(self) -> bool:
         """Read a chunk's size."""
-        line = self._take_line("chunk framing")
+        too_long = f"a chunk's size and extensions do not end: more than {MAX_CHUNK_LINE:,} bytes"
+        line = self._take_line("chunk framing", MAX_CHUNK_LINE, too_long)
         if line is None:
             if self._buffer and not re.match(rb"[0-9A-Fa-f]", self._buffer):
                 _fail_chunk_line(bytes(self._buffer[:40]))
@@ -205,36 +272,46 @@ class ResponseReader:
         if not match:
             _fail_chunk_line(line)
         self._remaining = int(match[1], 16)
-        self.response.chunks.append(b"")
-        self._state = self._read_chunk if self._remaining else self._read_trailer
+        if not self._remaining:  # The last chunk is a sign, not a part of the body.
+            self._state = self._read_trailer
+            return True
+        self._sizes.append(self._remaining)
+        if len(self._sizes) > MAX_CHUNKS:
+            raise Malformed(
+                f"the body does not end: it has more than {MAX_CHUNKS:,} chunks",
+                "the last chunk: 0 CR LF CR LF",
+                line + b"\r\n",
+                0,
+            )
+        self._state = self._read_chunk
         return True
 
     def _read_chunk(self) -> bool:
         """Read a chunk's data and the CR LF after it."""
-        taken = bytes(self._buffer[: self._remaining])
-        del self._buffer[: len(taken)]
+        taken = self._take(self._remaining)
         self._body += taken
-        self.response.chunks[-1] += taken
         self._remaining -= len(taken)
-        if self._remaining or len(self._buffer) < 2:
-            if not self._remaining and self._buffer and self._buffer[:1] != b"\r":
-                _fail_chunk_end(self.response.chunks[-1], bytes(self._buffer))
+        after = bytes(self._buffer[:40])
+        if not self._remaining and after[:2] not in (b"", b"\r", b"\r\n"):
+            size = self._sizes[-1]
+            _fail_chunk_end(size, bytes(self._body[-min(size, 40) :]), after)
+        if self._remaining or len(after) < 2:
             return False
-        if self._buffer[:2] != b"\r\n":
-            _fail_chunk_end(self.response.chunks[-1], bytes(self._buffer))
         del self._buffer[:2]
         self._state = self._read_chunk_line
         return True
 
     def _read_trailer(self) -> bool:
         """Read the fields after the last chunk, up to the empty line."""
-        line = self._take_line("trailer section")
+        too_long = f"the trailer section does not end: it has more than {MAX_HEAD:,} bytes"
+        line = self._take_line("trailer section", MAX_HEAD - self._checked, too_long)
         if line is None:
             return False
         if line:
+            self._checked += len(line) + 2
+            self._count_line("trailer section", line + b"\r\n")
             self.response.trailers.append(_parse_trailer(line))
             return True
-        self.response.chunks.pop()  # The last chunk is a sign, not a part of the body.
         self.complete = True
         return False
 
@@ -363,11 +440,11 @@ def _fail_chunk_line(line: bytes) -> None:
     )
 
 
-def _fail_chunk_end(chunk: bytes, after: bytes) -> None:
+def _fail_chunk_end(size: int, end: bytes, after: bytes) -> None:
     """Raise Malformed for a chunk whose data goes on, or ends without CR LF."""
     raise Malformed(
-        f"a chunk of {len(chunk)} bytes is not followed by CR LF",
+        f"a chunk of {size} bytes is not followed by CR LF",
         "CR LF after the chunk's data (does the size say how many bytes there are?)",
-        chunk[-40:] + after[:40],
-        len(chunk[-40:]),
+        end + after,
+        len(end),
     )

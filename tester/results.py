@@ -10,13 +10,14 @@ from typing import Literal
 
 Outcome = Literal["passed", "failed", "skipped"]
 Kind = Literal["requirement", "edge"]
+Direction = Literal["sent", "received"]
 
 
 @dataclass(frozen=True)
 class Message:
     """Bytes that went one way at one time; the client is the tester, the server the attempt."""
 
-    direction: Literal["sent", "received"]
+    direction: Direction
     data: bytes
     seconds: float = 0.0
     """When, in seconds since the connection was opened."""

@@ -27,6 +27,7 @@ LAST_STAGE = 18
 FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some stay silent.
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
+STUCK = ("silent", "endless", "flood")  # The kinds of WireError that cost time.
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
     "dead": 6,
     "stuck": 3,
@@ -257,7 +258,7 @@ class Suite:
         """
         self._doubtful = error is not None
         self._told_stop = isinstance(error, Stopped)
-        self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
+        self._stuck = isinstance(error, WireError) and error.kind in STUCK
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
             self.server.patience = LESS_PATIENCE
         refused = isinstance(error, WireError) and error.kind == "refused"

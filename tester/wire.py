@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 
 from tester.attempt import PATIENCE, Address
 from tester.response import Malformed, Response, ResponseReader
-from tester.results import Message
+from tester.results import Direction, Message
 
 ANSWER_TIMEOUT = PATIENCE
 END_TIMEOUT = 2.0  # Seconds until a connection must end that has nothing more to say.
 CONNECT_TIMEOUT = 5.0  # Seconds.
 PIECE = 256 * 1024  # Bytes that one recv brings at most.
-MOST = 128 * 1024 * 1024  # Bytes of one connection: a server that sends more will not end any more.
+MEGABYTE = 1024 * 1024
+MOST = 128 * MEGABYTE  # Bytes of one connection: a server that sends more will not end any more.
+MOST_READ = 16 * MEGABYTE  # Bytes of one answer: the largest body that is read at once has 5 MB.
 LIFETIME = 25.0  # Seconds of one connection, for the same reason: a drip is endless too.
 DRIP = 0.5  # Seconds: bytes that came so shortly before the deadline make it a drip, no silence.
 CLOSE_WAIT = 8  # Linux's number for the state of a connection that the other side has closed.
@@ -30,12 +32,16 @@ KEPT = 64 * 1024  # Bytes of one message that are kept in the record; of more, h
 class WireError(Exception):
     """The conversation did not go on as it must; `kind` names how."""
 
-    def __init__(self, kind: str, connection: Connection, doing: str) -> None:
-        """Say what happened, and what for: `kind` is refused, silent, endless, closed or reset."""
+    def __init__(self, kind: str, connection: Connection, doing: str, most: int = 0) -> None:
+        """Say what happened, and what for.
+
+        `kind` is refused, silent, endless, flood (more came than `most` bytes), closed or reset.
+        """
         super().__init__(f"{kind} while {doing}")
         self.kind = kind
         self.connection = connection
         self.doing = doing
+        self.most = most
 
 
 class BadResponse(Exception):
@@ -48,26 +54,60 @@ class BadResponse(Exception):
         self.cause = cause
 
 
+class _Growing:
+    """A message that may grow: to add to it costs no more, however long it is already."""
+
+    def __init__(self, direction: Direction, seconds: float, connection: int) -> None:
+        """Begin with no bytes."""
+        self.direction: Direction = direction
+        self.connection = connection
+        self._seconds = seconds
+        self._data = bytearray()
+        self._size = 0
+        self._cuts: list[int] = []
+        self._message: Message | None = None
+
+    def add(self, data: bytes) -> None:
+        """Add a packet; of a long message, only its head and its end are kept."""
+        if self._size and len(self._cuts) < KEPT_CUTS:
+            self._cuts.append(self._size)
+        self._message = None
+        self._data += data
+        self._size += len(data)
+        if len(self._data) > 4 * KEPT:
+            del self._data[KEPT:-KEPT]
+
+    def message(self) -> Message:
+        """Return it as it is now."""
+        if self._message is None:
+            data, cuts = bytes(self._data), tuple(self._cuts)
+            if self._size > 2 * KEPT:
+                data, cuts = data[:KEPT] + data[-KEPT:], ()
+            self._message = Message(self.direction, data, self._seconds, self.connection, cuts)
+        return self._message
+
+
 @dataclass
 class Record:
     """What went over the connections of one check, in order."""
 
-    messages: list[Message] = field(default_factory=list)
     endings: dict[int, str] = field(default_factory=dict)
     """By connection, counted from 1: how it ended, in words."""
     connections: int = 0
+    _growing: list[_Growing] = field(default_factory=list)
 
-    def add(self, direction: str, data: bytes, seconds: float, connection: int) -> None:
+    @property
+    def messages(self) -> list[Message]:
+        """What was sent and received so far."""
+        return [each.message() for each in self._growing]
+
+    def add(self, direction: Direction, data: bytes, seconds: float, connection: int) -> None:
         """Add bytes; those that follow others the same way are one message."""
-        last = self.messages[-1] if self.messages else None
-        cuts: tuple[int, ...] = ()
-        if last and last.direction == direction and last.connection == connection:
-            cuts = (*last.cuts, len(last.data))[:KEPT_CUTS]
-            data, seconds = last.data + data, last.seconds
-            self.messages.pop()
-        if len(data) > 2 * KEPT:
-            data, cuts = data[:KEPT] + data[-KEPT:], ()
-        self.messages.append(Message(direction, data, seconds, connection, cuts))
+        last = self._growing[-1] if self._growing else None
+        if not last or (last.direction, last.connection) != (direction, connection):
+            last = _Growing(direction, seconds, connection)
+            self._growing.append(last)
+        last.add(data)
 
 
 def begin_connecting(address: Address, count: int) -> list[socket.socket]:
@@ -172,8 +212,7 @@ class Connection:
             data, self._extra = self._extra, b""
             return data
         if self._received > MOST or self.seconds > LIFETIME:
-            self._end("the server went on sending, so we hung up")
-            raise WireError("endless", self, doing)
+            self._fail_endless(doing, MOST if self._received > MOST else 0)
         self.socket.settimeout(max(seconds, 0.001))
         try:
             data = self.socket.recv(PIECE)
@@ -205,35 +244,45 @@ class Connection:
         Interim responses (1xx) are skipped unless `interim`. Raises WireError and BadResponse.
         """
         deadline = time.monotonic() + (self.patience if seconds is None else seconds)
+        most = self._received + MOST_READ
         reader = ResponseReader(method)
         while not reader.complete:
+            if self._received > most:
+                self._fail_endless("ending its answer", MOST_READ)
             data = self.receive(self._time_left(deadline, "ending its answer"))
             try:
                 if data:
                     reader.feed(data)
                 elif not reader.end():
                     raise WireError("closed", self, _describe_missing(reader))
+                if not interim:
+                    reader.skip_interim()
             except Malformed as cause:
                 raise BadResponse(self, cause) from None
-            if reader.complete and reader.response.status < 200 and not interim:
-                self._extra, reader = reader.extra, ResponseReader(method)
-        self._extra = reader.extra + self._extra
+        self._extra = reader.extra
         return reader.response
 
     def read_end(self, seconds: float = END_TIMEOUT, doing: str = "hanging up") -> bytes:
         """Return all that still comes until the server closes. Raises WireError if it does not."""
         deadline = time.monotonic() + seconds
-        rest = b""
+        most = self._received + MOST_READ
+        rest = []
         while data := self.receive(self._time_left(deadline, doing), doing):
-            rest += data
-        return rest
+            rest.append(data)
+            if self._received > most:
+                self._fail_endless(doing, MOST_READ)
+        return b"".join(rest)
+
+    def _fail_endless(self, doing: str, most: int = 0) -> None:
+        """Raise WireError: the server went on for too long, or sent more than `most` bytes."""
+        self._end("the server went on sending, so we hung up")
+        raise WireError("flood" if most else "endless", self, doing, most)
 
     def _time_left(self, deadline: float, doing: str) -> float:
         """Return the seconds until `deadline`. Raises WireError if it has passed amid bytes."""
         left = deadline - time.monotonic()
         if left <= 0 and self._received:
-            self._end("the server went on sending, so we hung up")
-            raise WireError("endless", self, doing)
+            self._fail_endless(doing)
         return left
 
     def has_pending(self) -> bool:
