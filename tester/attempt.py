@@ -52,6 +52,9 @@ EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
 EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited;
 EXIT_POLL = 0.001  # between two looks whether it has.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
+END_PAUSE = 0.3  # Seconds until the output of a program that exits has ended, and
+FINISH_TIMEOUT = 5.0  # until we have read what it left to read.
+LONGEST_LINE = 2000  # Characters of one line of it that are shown; of more, head and end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LISTENS = "0A"  # What that table says of a socket that listens.
@@ -165,7 +168,8 @@ class Output:
         """Read from `stream`, a binary pipe, in a thread of its own until it ends."""
         self._descriptor: int = stream.fileno()  # type: ignore[attr-defined]
         self._stream = stream
-        self._data = b""
+        self._data = bytearray()
+        """The end of what came: KEPT_OUTPUT bytes and up to as many more, if there are so many."""
         self._ended = False
         self.written = 0
         """How many bytes have come in all."""
@@ -183,29 +187,42 @@ class Output:
                     data = os.read(self._descriptor, 65536)
                     if not data:
                         break
-                    self._data = (self._data + data)[-KEPT_OUTPUT:]
+                    self._data += data
+                    if len(self._data) > 2 * KEPT_OUTPUT:  # Not each time: that takes long.
+                        del self._data[:-KEPT_OUTPUT]
                     self.written += len(data)
                     self._changed.notify_all()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
+    def _end(self, size: int) -> bytes:
+        """Return the last bytes that came: `size`, or as many as are kept."""
+        with self._changed:
+            return bytes(self._data[-min(size, KEPT_OUTPUT) :]) if size > 0 else b""
+
     @property
     def text(self) -> str:
         """All that is kept, as text; what is no UTF-8 is escaped."""
-        return self._data.decode("utf-8", "backslashreplace")
+        return self._end(KEPT_OUTPUT).decode("utf-8", "backslashreplace")
 
     def tail(self, lines: int = 12, since: int = 0) -> str:
         """The last `lines` lines of what came after the first `since` bytes."""
-        new = self._data[max(0, len(self._data) - (self.written - since)) :]
+        with self._changed:
+            new = self._end(self.written - since)
         text = new.decode("utf-8", "backslashreplace")
-        return "\n".join(text.rstrip().splitlines()[-lines:])
+        return "\n".join(map(_shorten_line, text.rstrip().splitlines()[-lines:]))
+
+    def holds(self, words: str) -> bool:
+        """Return whether `words` stand in what is kept; quick, however much that is."""
+        with self._changed:
+            return words.encode() in self._data
 
     def wait_for(self, words: str, seconds: float) -> bool:
         """Wait at most `seconds` until `words` have been printed; return whether they were."""
         with self._changed:
-            self._changed.wait_for(lambda: words in self.text or self._ended, seconds)
-        return words in self.text
+            self._changed.wait_for(lambda: self._ended or self.holds(words), seconds)
+            return self.holds(words)
 
     def catch_up(self, seconds: float = 0.3) -> None:
         """Wait at most `seconds` until all has been read that was printed before this call."""
@@ -223,15 +240,25 @@ class Output:
         with self._changed:
             self._changed.wait(seconds)
 
-    def finish(self, seconds: float = 0.3) -> None:
-        """Wait at most `seconds` for the end of the output, once the attempt has exited."""
-        self._thread.join(seconds)
+    def finish(self) -> None:
+        """Wait a moment for the end of the output, once the attempt has exited or will soon.
+
+        What is in the pipe already is read in any case, however busy the machine.
+        """
+        self._thread.join(END_PAUSE)
+        self.catch_up(FINISH_TIMEOUT)
 
     def close(self) -> None:
         """Let go of the pipe, when nothing writes to it any more."""
         self._thread.join(GRACE)
         if not self._thread.is_alive():
             self._stream.close()  # type: ignore[attr-defined]
+
+
+def _shorten_line(line: str) -> str:
+    """Return a line of output, of a very long one head and end: errors name themselves there."""
+    half = LONGEST_LINE // 2
+    return line if len(line) <= LONGEST_LINE else f"{line[:half]} … {line[-half:]}"
 
 
 @contextlib.contextmanager
@@ -449,7 +476,7 @@ class Server:
             else:
                 patience = time.monotonic() + OTHER_PORT_PAUSE
             exited = self.exit_code is not None
-            if exited or TRACEBACK in self.output.text:
+            if exited or self.output.holds(TRACEBACK):
                 self.output.finish()  # The error's name is in the last line, which may still come.
                 self._fail_start(f"the attempt exited before it listened: {self._last_words()}")
             if time.monotonic() > deadline:

@@ -27,15 +27,16 @@ LAST_STAGE = 18
 FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some stay silent.
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
-STUCK = ("silent", "endless", "flood")  # The kinds of WireError that cost time.
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
     "dead": 6,
     "stuck": 3,
+    "flooding": 8,
     "stopped": 2,
 }
 SAID_OF = {
     "dead": "did not survive",
     "stuck": "did not answer",
+    "flooding": "went on sending without end in",
     "stopped": "was stopped ({reason}) in",
 }
 
@@ -258,14 +259,19 @@ class Suite:
         """
         self._doubtful = error is not None
         self._told_stop = isinstance(error, Stopped)
-        self._stuck = isinstance(error, WireError) and error.kind in STUCK
+        self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
             self.server.patience = LESS_PATIENCE
         refused = isinstance(error, WireError) and error.kind == "refused"
         gone = error is not None and self._is_gone()
         if rule.kind == "edge":
             return
-        states = {"dead": gone or refused, "stuck": self._stuck, "stopped": self._told_stop}
+        states = {
+            "dead": gone or refused,
+            "stuck": self._stuck,
+            "flooding": isinstance(error, WireError) and error.kind == "flood",
+            "stopped": self._told_stop,
+        }
         for state, now in states.items():
             count = self._failures_in_a_row[state] = (
                 self._failures_in_a_row[state] + 1 if now else 0

@@ -51,11 +51,16 @@ class Case:
     source: str = ""
     """The whole program, where it does not even listen."""
     options: tuple[str, ...] = ()
+    stage: int = 3
     passes: bool = False
-    """Whether stage 3 holds for it all the same: its trouble is another one."""
+    """Whether the stage holds for it all the same: its trouble is another one."""
 
 
 LONG = '\n        while True: connection.sendall(b"X: y\\r\\n" * 99_999)'
+SIZES = '\n        while True: connection.sendall(b"1\\r\\nx\\r\\n" * 99_999)'
+DIGITS = '\n        while True: connection.sendall(b"0" * 999_999)'
+INTERIM = r'connection.sendall(b"HTTP/1.1 102 Processing\r\n\r\n" * 10_000)'
+CHUNKED = r'connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")'
 DRIP = '\n        while True: connection.sendall(b"x"); time.sleep(0.05)'
 HEAD = r'connection.sendall(b"HTTP/1.1 200 OK\r\n")'
 BODY = r'connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")'
@@ -90,6 +95,30 @@ CASES = (
         "it printed more than 100 MB",
         READ + 'print("spam" * 50_000_000, flush=True)',
     ),
+    Case(
+        "prints without end what is no text",
+        "it printed more than 100 MB",
+        READ + '\n        while True: os.write(1, b"\\xff\\x1b[2Jspam" * 9999)',
+    ),
+    Case(
+        "prints 10 MB, and crashes",
+        "ZeroDivisionError: division by zero",
+        then="connection = listener.accept()[0]; connection.recv(9)\n"
+        "for _ in range(10): print('spam' * 250_000)\nprint('last words'); 1 / 0",
+    ),
+    Case("deletes its own file", "", first="os.remove(__file__)", passes=True),
+    Case(
+        "5,000 listening sockets",
+        "",
+        first="import resource",
+        then="most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))\n"
+        "others = [socket.create_server(('127.0.0.1', 0))]\n"
+        "port = others[0].getsockname()[1]\n"  # All on one, as there are not so many for each.
+        "hosts = [f'127.1.{i >> 8}.{i & 255}' for i in range(5000)]\n"
+        "others += [socket.create_server((host, port)) for host in hosts]",
+        passes=True,
+    ),
     Case("exits after the first connection", "came to its end", "os._exit(0)"),
     Case(
         "closes its socket after the first connection",
@@ -98,8 +127,62 @@ CASES = (
     ),
     Case("never accepts", "stayed silent", then="time.sleep(300)"),
     Case("never answers", "stayed silent", READ + "time.sleep(300)"),
-    Case("a head without end", "went on sending", READ + HEAD + LONG),
-    Case("a body without end", "went on sending", READ + BODY + LONG),
+    Case(
+        "a head without end",
+        "the head does not end: it has more than 5,000 lines",
+        READ + HEAD + LONG,
+    ),
+    Case(
+        "a head of a million lines",
+        "the head does not end: it has more than 5,000 lines",
+        READ + HEAD + r'; connection.sendall(b"X: y\r\n" * 10**6 + b"\r\n")',
+    ),
+    Case(
+        "a field without end",
+        "the head does not end: 262,144 bytes without an empty line",
+        READ + HEAD + DIGITS,
+    ),
+    Case("a body without end", "the server sent more than 8 MB instead of", READ + BODY + LONG),
+    Case(
+        "bytes without end after the answer",
+        "the server sent more than 8 MB instead of",
+        READ + f"connection.sendall({OK})" + LONG,
+    ),
+    Case(
+        "ten thousand interim responses",
+        "more than 100 interim responses",
+        READ + INTERIM + f"; connection.sendall({OK})",
+    ),
+    Case(
+        "interim responses without end",
+        "more than 100 interim responses",
+        READ + "\n        while True: " + INTERIM,
+    ),
+    Case(
+        "a chunk size without end",
+        "a chunk's size and extensions do not end: more than 16,384 bytes",
+        READ + CHUNKED + DIGITS,
+    ),
+    Case(
+        "a chunk extension without end",
+        "a chunk's size and extensions do not end: more than 16,384 bytes",
+        READ + CHUNKED + r"; connection.sendall(b'5;a=')" + DIGITS,
+    ),
+    Case(
+        "chunks without end",
+        "the body does not end: it has more than 200,000 chunks",
+        READ + CHUNKED + SIZES,
+    ),
+    Case(
+        "a trailer section without end",
+        "the trailer section does not end: it has more than 5,000 lines",
+        READ + CHUNKED + r"; connection.sendall(b'0\r\n')" + LONG,
+    ),
+    Case(
+        "a trailer without end",
+        "the trailer section does not end: it has more than 262,144 bytes",
+        READ + CHUNKED + r"; connection.sendall(b'0\r\nX: ')" + DIGITS,
+    ),
     Case("a drip in the head", "went on sending", READ + HEAD + DRIP),
     Case("a drip in the body", "went on sending", READ + BODY + DRIP),
     Case(
@@ -209,7 +292,7 @@ def test_a_verdict_comes_soon_and_nothing_stays(
     mark, folder = f"lingering-{os.getpid()}-{time.monotonic_ns()}", tmp_path / "scratch"
     path = write_case(case, write_attempt, mark)
     began = time.monotonic()
-    grading = start_grading(path, folder, "--stage", "3", *case.options)
+    grading = start_grading(path, folder, "--stage", str(case.stage), *case.options)
     output, errors = grading.communicate(timeout=300)
     seconds = time.monotonic() - began
     result = json.loads(output)
