@@ -49,7 +49,8 @@ PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is 
 OTHER_PORT_PAUSE = 0.3  # Seconds that another port must be open before we believe in it.
 GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the end (SIGKILL).
 EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
-EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited;
+EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited,
+LESS_EXIT_TIMEOUT = 0.1  # less where it has once run on for so long;
 EXIT_POLL = 0.001  # between two looks whether it has.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
 END_PAUSE = 0.3  # Seconds until the output of a program that exits has ended, and
@@ -313,6 +314,8 @@ class Server:
         """Seconds to wait for an answer; fewer, once the attempt has been silent for so long."""
         self.keeps_open = False
         """Whether a connection stayed open that had to end: the next one is not waited for."""
+        self._lingers = False
+        """Whether the attempt has run on without listening, as nothing suggests that it exits."""
         self._marker = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
         self._family = Family(self._marker)
@@ -537,11 +540,16 @@ class Server:
     def wait_for_exit(self) -> int | None:
         """Return the exit code, also of an attempt that is just about to exit; else None."""
         began = time.monotonic()
-        while self.exit_code is None and time.monotonic() - began < EXIT_TIMEOUT:
-            busy = time.monotonic() - began < EXIT_PAUSE and not self._family.is_asleep()
+        timeout = LESS_EXIT_TIMEOUT if self._lingers else EXIT_TIMEOUT
+        while self.exit_code is None:
+            seconds = time.monotonic() - began
+            busy = seconds < EXIT_PAUSE and not self._family.is_asleep()
             if not busy and self.listens():
                 break
-            self.output.pause(EXIT_POLL)
+            if seconds > timeout:
+                self._lingers = True
+                break
+            self.output.pause(EXIT_POLL if seconds < EXIT_PAUSE else POLL)
         return self.exit_code
 
     def listens(self) -> bool:

@@ -263,6 +263,8 @@ class Suite:
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
             self.server.patience = LESS_PATIENCE
         refused = isinstance(error, WireError) and error.kind == "refused"
+        if isinstance(error, WireError):
+            self.server.wait_for_exit()  # It may be just about to exit, or to listen no more.
         gone = error is not None and self._is_gone()
         if rule.kind == "edge":
             return
