@@ -10,6 +10,7 @@ import random
 import re
 import string
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from tester.response import Response
 from tester.results import Pointer
 from tester.wire import (
     END_TIMEOUT,
+    MEGABYTE,
     BadResponse,
     Connection,
     Record,
@@ -30,6 +32,9 @@ from tester.wire import (
 ALIKE = 0.8  # From 0 to 1: names that are so like each other are one name, mistyped.
 LATE_END = 0.5  # Seconds after which an end is late: the next ones are not waited for as long.
 TRIES = 6  # Times that a scene is played for which the machine was too slow.
+GZIP = 31  # How zlib is told that data is in gzip format.
+MOST_UNPACKED = 16 * MEGABYTE  # Bytes of a body once it is unpacked: no check asks for so many.
+MOST_MEMBERS = 1000  # Parts of a body in gzip format: any number is legal, one is usual.
 LETTERS = (string.ascii_lowercase * 10)[:256].encode()  # Of each byte, the letter that it becomes.
 SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
 Fields = Iterable[tuple[str, str]]
@@ -365,6 +370,35 @@ def expect_body(response: Response, expected: bytes) -> None:
     )
 
 
+def unpack(body: bytes, asked: int | None = None, wbits: int = GZIP) -> bytes:
+    """Return what a compressed body holds; `asked` is how many bytes were asked for, if known.
+
+    A few bytes may unpack to gigabytes: it is never unpacked further than to MOST_UNPACKED. Raises
+    CheckFailed if it is more, zlib.error if it can't be unpacked, and EOFError if it breaks off.
+    """
+    parts, room = [], MOST_UNPACKED
+    for _ in range(MOST_MEMBERS):
+        member = zlib.decompressobj(wbits)
+        parts.append(member.decompress(body, room + 1))
+        room -= len(parts[-1])
+        if room < 0:
+            raise CheckFailed(
+                f"the body unpacks to more than {MOST_UNPACKED // MEGABYTE} MB"
+                + (f", where {asked:,} bytes were asked for" if asked is not None else ""),
+                f"{asked:,} bytes" if asked is not None else "",
+                f"{len(body):,} compressed bytes, which unpack to more and more",
+            )
+        if not member.eof:
+            raise EOFError
+        body = member.unused_data.lstrip(b"\0") if wbits == GZIP else b""
+        if not body:
+            return b"".join(parts)
+    raise CheckFailed(
+        f"the body consists of more than {MOST_MEMBERS:,} parts, each in gzip format",
+        "one part",
+    )
+
+
 def expect_field(
     response: Response,
     name: str,
@@ -499,8 +533,14 @@ def repeat_if_slow(scene: Callable[[], None], patience: float = 0.7 * IDLE_TIMEO
 
 def _first_difference(one: bytes, other: bytes) -> int:
     """Return the first index at which the two differ."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
+    low, high = 0, min(len(one), len(other))
+    while low < high:  # Up to `low` they agree; each time, half of the rest is compared.
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _show(data: bytes) -> str:

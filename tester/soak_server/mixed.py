@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from tester.facts import (
     expect_status,
     put_file,
     request_bytes,
+    unpack,
 )
 from tester.response import Response
 from tester.soak_server.clients import Tally, crew, send_clients
@@ -77,7 +77,7 @@ class Visit:
         kind, status, body, request = self.expected.pop(0)
         response = self.connection.read_response()
         expect_status(response, status)
-        expect_body(unpack(response), body)
+        expect_body(unpack_response(response), body)
         accepts = b"Accept-Encoding: gzip" in request
         expect(accepts or not response.values("Content-Encoding"), "gzip for one who can't take it")
         self.tally.counts[kind] += 1
@@ -180,10 +180,10 @@ def word_target(words: Words) -> tuple[str, bytes]:
     return f"/echo/{text}", text.encode()
 
 
-def unpack(response: Response) -> Response:
+def unpack_response(response: Response) -> Response:
     """Return the response with the body that was meant."""
     if response.field("Content-Encoding") == "gzip":
-        response.body = gzip.decompress(response.body)
+        response.body = unpack(response.body)
     return response
 
 

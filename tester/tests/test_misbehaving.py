@@ -186,6 +186,15 @@ CASES = (
     Case("a drip in the head", "went on sending", READ + HEAD + DRIP),
     Case("a drip in the body", "went on sending", READ + BODY + DRIP),
     Case(
+        "a gzip bomb",
+        "the body unpacks to more than 16 MB, where 2,000 bytes were asked for",
+        READ + r'connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n'
+        r"Content-Encoding: gzip\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        '%b" % (len(BOMB), BOMB))',
+        first="import gzip\nBOMB = gzip.compress(bytes(10**8)) * 20",
+        stage=16,
+    ),
+    Case(
         "random bytes", "does not begin with the status line", "connection.sendall(os.urandom(99))"
     ),
     Case(
