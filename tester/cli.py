@@ -118,13 +118,14 @@ def command_grade(options: argparse.Namespace) -> int:
     from tester.grading import grade_ladder, grade_stage, prepare_process  # Slow: late.
     from tester.report.machine import write_json, write_junit
     from tester.report.terminal import make_console, print_ladder, print_stage
-    from tester.watch import list_changes, snapshot_project
+    from tester.watch import Untouched
 
     prepare_process()
     check_targets(options.json, options.junit)
     grading = grading_of(options)
-    before = snapshot_project(grading.path)
+    untouched = Untouched(grading.path)
     result = grade_stage(grading, options.stage) if options.stage else grade_ladder(grading)
+    result = untouched.check(result)
     if options.json != "-":
         console = make_console()
         if options.stage:
@@ -135,8 +136,8 @@ def command_grade(options: argparse.Namespace) -> int:
         write_json(result, options.json)
     if options.junit:
         write_junit(result, options.junit)
-    if changes := list_changes(before, snapshot_project(grading.path)):
-        print(f"python -m tester: {changes}", file=sys.stderr)
+    if told := untouched.tell_own():
+        print(f"python -m tester: {told}", file=sys.stderr)
     passed = result.passed if options.stage else result.reached == len(STAGES)
     return 0 if passed else 1
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -253,3 +255,63 @@ def test_ctrl_c_leaves_nothing_behind(write_attempt: WriteAttempt, tmp_path: Pat
     assert "Traceback" not in said
     assert not any(psutil.pid_exists(int(pid)) for pid in pid_file.read_text().split())
     assert not list(tmp_path.glob("http-tester-*"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project that an attempt may spoil."""
+    ignored = shutil.ignore_patterns("__pycache__", "tests", "*.ipynb")
+    for name in ("tester", "stages"):
+        shutil.copytree(ROOT / name, tmp_path / "project" / name, ignore=ignored)
+    return tmp_path / "project"
+
+
+def write_spoiler(folder: Path, spoil: str) -> Path:
+    """Write stage 1's server that does `spoil` before it listens; return its path."""
+    server = get_stage(1).server.read_text(encoding="utf-8")
+    path = folder / "spoiler.py"
+    path.write_text(f"import os, pathlib\n{textwrap.dedent(spoil)}\n{server}", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("stage", [("--stage", "1"), ()], ids=["one stage", "ladder"])
+def test_an_attempt_that_changes_the_tester_is_not_passed(
+    project: Path, tmp_path: Path, stage: tuple[str, ...]
+) -> None:
+    """Its own stage would be: the verdict says which file is not as it was, in every report."""
+    rule = project / "tester" / "rules" / "test_09_send_response_headers.py"
+    spoil = f"""
+        path = pathlib.Path({str(rule)!r})
+        times = path.stat()
+        path.write_text(path.read_text())
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        """
+    path = write_spoiler(tmp_path, spoil)
+    files = ("--json", tmp_path / "r.json", "--junit", tmp_path / "r.xml")
+    environment = os.environ | {"PYTHONPATH": str(project)}
+    done = run_tester("grade", *stage, *files, path, cwd=project, env=environment)
+    assert done.returncode == 1
+    text = (tmp_path / "r.json").read_text(encoding="utf-8")
+    result = json.loads(text)
+    for one in result.get("stages", [result]):
+        assert not one["passed"]
+        assert one["error"].startswith("files of the tester or of the stages changed")
+        assert "tester/rules/test_09_send_response_headers.py." in one["error"]
+    errors = ElementTree.parse(tmp_path / "r.xml").findall(".//testcase/error")
+    assert errors and all("test_09_send" in error.get("message") for error in errors)
+    assert "changed during the grade" in done.stdout
+
+
+def test_an_attempt_may_change_itself_and_editors_may_scribble(
+    project: Path, tmp_path: Path
+) -> None:
+    """The first is told beside the verdict; what editors write beside a file does not matter."""
+    spoil = f"""
+        pathlib.Path(__file__).touch()
+        pathlib.Path({str(project)!r}, "stages", ".README.md.swp").touch()
+        """
+    path = write_spoiler(tmp_path, spoil)
+    environment = os.environ | {"PYTHONPATH": str(project)}
+    done = run_tester("grade", "--stage", 1, path, cwd=project, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "spoiler.py changed during the grade: grade again" in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from tester.watch import snapshot, wait_for_change
 class Watcher:
     """`python -m tester watch` at work."""
 
-    def __init__(self, path: Path, *words: str) -> None:
-        """Watch the attempt at `path`."""
+    def __init__(self, path: Path, *words: str, project: Path = ROOT) -> None:
+        """Watch the attempt at `path`, by the tester in the folder `project`."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tester", "watch", *words, str(path)],
-            cwd=ROOT,
+            cwd=project,
+            env=os.environ | {"PYTHONPATH": str(project)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -83,6 +85,27 @@ def test_ctrl_c_ends_it(watched: tuple[Path, Watcher]) -> None:
     said, _ = watcher.process.communicate(timeout=20)
     assert watcher.process.returncode == 130
     assert "Traceback" not in said
+
+
+def test_an_attempt_that_changes_the_tester_does_not_move_on(tmp_path: Path) -> None:
+    """Its stage would be passed: the verdict says which file is not as it was."""
+    project = tmp_path / "project"
+    for name in ("tester", "stages"):
+        ignored = shutil.ignore_patterns("__pycache__", "tests")
+        shutil.copytree(ROOT / name, project / name, ignore=ignored)
+    page = project / "stages" / "README.md"
+    path = tmp_path / "server.py"
+    spoil = f"open({str(page)!r}, 'a').close(); __import__('os').utime({str(page)!r})\n"
+    path.write_text(spoil + get_stage(1).server.read_text(encoding="utf-8"), encoding="utf-8")
+    watcher = Watcher(path, "--stage", "1", project=project)
+    try:
+        shown = watcher.read_until("Waiting for you")
+    finally:
+        watcher.process.send_signal(signal.SIGINT)
+        watcher.process.communicate(timeout=20)
+    assert "changed during the grade: stages/README.md" in " ".join(shown.split())
+    assert "Stage 1 not passed yet" in shown
+    assert "Stage 2" not in shown
 
 
 def test_a_change_anywhere_in_a_folder_is_seen(tmp_path: Path) -> None:
