@@ -47,6 +47,9 @@ IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
 STARTUP_TIMEOUT = 10.0  # Seconds until an attempt must listen.
 PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
 OTHER_PORT_PAUSE = 0.3  # Seconds that another port must be open before we believe in it.
+ERROR_PAUSE = (
+    2.0  # Seconds of doing nothing after an error's traceback: it will not listen any more.
+)
 GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the end (SIGKILL).
 EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
 EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited,
@@ -467,6 +470,7 @@ class Server:
         """Watch the system's table of listening sockets. Raises StartError."""
         deadline = time.monotonic() + self.startup_timeout
         patience = time.monotonic() + OTHER_PORT_PAUSE
+        calm = time.monotonic()
         while True:
             if self._over:
                 raise StartError("the run is over")
@@ -478,16 +482,24 @@ class Server:
                 return found
             else:
                 patience = time.monotonic() + OTHER_PORT_PAUSE
-            exited = self.exit_code is not None
-            if exited or self.output.holds(TRACEBACK):
+            if self.exit_code is not None:
                 self.output.finish()  # The error's name is in the last line, which may still come.
                 self._fail_start(f"the attempt exited before it listened: {self._last_words()}")
-            if time.monotonic() > deadline:
+            late, failed = time.monotonic() > deadline, self.output.holds(TRACEBACK)
+            if not failed or not self._is_idle():
+                calm = time.monotonic()
+            if failed and (late or time.monotonic() - calm > ERROR_PAUSE):
+                self._fail_start(f"the attempt failed before it listened: {self._last_words()}")
+            if late:
                 self._fail_start(
                     f"the attempt never listened: it ran for {self.startup_timeout:g} s without"
                     " opening a port (are bind and listen called?)"
                 )
             self.output.pause(POLL)
+
+    def _is_idle(self) -> bool:
+        """Return whether the attempt waits for something, as far as the system tells."""
+        return self._family.is_asleep() or not ON_LINUX
 
     def _last_words(self) -> str:
         """Return the output's last line, or the exit code."""

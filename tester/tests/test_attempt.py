@@ -174,6 +174,22 @@ def test_an_attempt_that_fails_is_told_at_once(
     assert time.monotonic() - began < 9, "that was the time limit, not the failure"
 
 
+@pytest.mark.parametrize(
+    "afterwards",
+    ["", "time.sleep(0.5)", "end = time.monotonic() + 3\nwhile time.monotonic() < end: pass"],
+    ids=["at once", "after a nap", "after hard work"],
+)
+def test_an_error_that_was_handled_is_no_end(write_attempt: WriteAttempt, afterwards: str) -> None:
+    """Such as that of an optional import: what counts is whether it listens after all."""
+    handled = "import time, traceback\ntry:\n    import no_such_module\nexcept ImportError:\n"
+    path = write_attempt(HELLO, loop=True)
+    server = path.read_text()
+    path.write_text(f"{handled}    traceback.print_exc()\n{afterwards}\n{server}")
+    with Server(locate(str(path))) as running:
+        assert "No module named 'no_such_module'" in running.output.text
+        assert ask(running).startswith(b"hello ")
+
+
 def test_an_attempt_that_never_listens_is_told_in_time(write_attempt: WriteAttempt) -> None:
     """The limit can be set."""
     path = write_attempt("import time; time.sleep(60)")
