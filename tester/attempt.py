@@ -1,7 +1,8 @@
 """Runs an attempt: starts it, finds the port it listens on, keeps its output, and stops all of it.
 
 Nothing here connects to the attempt: which port it listens on is read from the system's own tables,
-so that a fragile server is never disturbed by being looked at.
+so that a fragile server is never disturbed by being looked at. But of several ports of its own, one
+must be chosen: then each is asked, once, whether it speaks HTTP.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from tester.ports import (
     find_numbers,
     guess_own_ports,
     read_program,
+    speaks_http,
 )
 
 IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
@@ -51,6 +53,8 @@ ERROR_PAUSE = (
     2.0  # Seconds of doing nothing after an error's traceback: it will not listen any more.
 )
 GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the end (SIGKILL).
+SETTLE_TIMEOUT = 0.1  # Seconds that an attempt may go on with its start once it listens.
+MOST_ASKED = 5  # Ports of its own that are asked whether they speak HTTP.
 EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
 EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited,
 LESS_EXIT_TIMEOUT = 0.1  # less where it has once run on for so long;
@@ -301,12 +305,15 @@ class Server:
         with_directory: bool = False,
         startup_timeout: float = STARTUP_TIMEOUT,
         memory_limit: int = MEMORY_LIMIT,
+        is_copy: bool = False,
     ) -> None:
         """Prepare; `start` makes the scratch folder and runs the attempt.
 
-        `memory_limit` is in megabytes, for the attempt and all that it starts.
+        `memory_limit` is in megabytes, for the attempt and all that it starts. A copy runs beside
+        another server of ours with the same attempt: a port that both want is never waited for.
         """
         self.attempt = attempt
+        self.is_copy = is_copy
         self.with_directory = with_directory
         self.startup_timeout = startup_timeout
         self.requested_port = free_port()
@@ -319,6 +326,8 @@ class Server:
         """Whether a connection stayed open that had to end: the next one is not waited for."""
         self._lingers = False
         """Whether the attempt has run on without listening, as nothing suggests that it exits."""
+        self.is_alone = False
+        """Whether no copy can run beside it: it has ports of its own, which each would want."""
         self._marker = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
         self._family = Family(self._marker)
@@ -328,6 +337,7 @@ class Server:
         self._lock = threading.Lock()
         self._over = False
         self._own_port: int | None = None
+        self._addresses: list[Address] = []
         self._program = read_program(attempt.command, attempt.folder)
         self._turn = Turn(lambda: self._over)
         self.scratch = Path(tempfile.gettempdir()).resolve() / f"http-tester-{self._marker}"
@@ -342,6 +352,12 @@ class Server:
     def hard_coded(self) -> bool:
         """Whether the attempt listens on a port of its own choice."""
         return self.address is not None and self.address.port != self.requested_port
+
+    @property
+    def collided(self) -> bool:
+        """Whether it has ended as it is a copy, and wanted a port that the first server has."""
+        ended = self.is_copy and self.exit_code is not None
+        return ended and bool(IN_USE.search(self.output.text))
 
     @property
     def pid(self) -> int | None:
@@ -373,15 +389,20 @@ class Server:
         try:
             for tries_left in range(TRIES if patient else QUICK_TRIES, 0, -1):
                 try:
-                    ports = [self._own_port] if self._own_port else guess_own_ports(self._program)
-                    self._turn.wait_for(ports)
+                    if not self.is_copy:
+                        self._turn.wait_for(self._guess_ports())
                     self._launch()
                     address = self._wait_until_listening()
-                    if self._is_alone(address):
+                    self._settle()
+                    if self._has_port(address):
                         self.address = address
+                        ports = {one.port for one in self._addresses}
+                        self.is_alone = self.is_alone or self.hard_coded or len(ports) > 1
                         return address
                 except StartError as error:
                     if tries_left == 1 or error.holder is None:
+                        raise
+                    if self.is_copy and error.holder.port != self.requested_port:
                         raise
                     if patient and not self._await_port(error.holder, tries_left == TRIES):
                         raise
@@ -389,6 +410,10 @@ class Server:
             self.stop(remove=False)
             raise StartError(str(taken), holder=taken.holder) from None
         raise StartError("the attempt never had its port for itself: other testers wanted it too")
+
+    def _guess_ports(self) -> list[int]:
+        """Return the ports of its own that the attempt has, or is likely to have."""
+        return [self._own_port] if self._own_port else guess_own_ports(self._program)
 
     def _await_port(self, holder: Holder, first: bool) -> bool:
         """Wait until the port is free that the attempt could not have; return whether to try again.
@@ -408,7 +433,7 @@ class Server:
             return first and holder.kind == "nobody"  # It may just have gone.
         return True
 
-    def _is_alone(self, address: Address) -> bool:
+    def _has_port(self, address: Address) -> bool:
         """Return whether all who connect to `address` reach our attempt, now that it listens.
 
         If another tester has its turn, ours makes way. Raises PortTaken if any other program
@@ -479,7 +504,7 @@ class Server:
             if own and patience > time.monotonic() and self._turn.take(found.port):
                 found = None  # Perhaps it opens another port first: look a little longer.
             elif found:
-                return found
+                return self._choose(found)
             else:
                 patience = time.monotonic() + OTHER_PORT_PAUSE
             if self.exit_code is not None:
@@ -496,6 +521,35 @@ class Server:
                     " opening a port (are bind and listen called?)"
                 )
             self.output.pause(POLL)
+
+    def _choose(self, found: Address) -> Address:
+        """Return what to grade: what was `found`, but of several ports of its own, a better one.
+
+        That is the one that was graded before, or else the first that speaks HTTP.
+        """
+        own = {address.port: address for address in reversed(self._addresses)}
+        if self._own_port in own:
+            return own[self._own_port]
+        if len(own) == 1 or self.requested_port in own:
+            return found
+        asked = sorted(own.values(), key=lambda address: address.port)[:MOST_ASKED]
+        return next((one for one in asked if speaks_http(one.host, one.port)), found)
+
+    def _settle(self) -> None:
+        """Wait until the attempt waits for clients: it may just be opening another port.
+
+        Raises StartError if it ends as it can't have that.
+        """
+        deadline = time.monotonic() + SETTLE_TIMEOUT
+        while ON_LINUX and self.exit_code is None and time.monotonic() < deadline:
+            if self._family.is_asleep():
+                break
+            self.output.pause(EXIT_POLL)
+        if self.exit_code is not None:
+            self.output.finish()
+            if IN_USE.search(self.output.text):
+                self._fail_start(f"the attempt exited as it began: {self._last_words()}")
+        self._listening()
 
     def _is_idle(self) -> bool:
         """Return whether the attempt waits for something, as far as the system tells."""
@@ -547,6 +601,7 @@ class Server:
         self._sockets = set(found)
         addresses = list(found.values())
         addresses.sort(key=lambda address: (address.port != self.requested_port, address.port))
+        self._addresses = addresses
         return addresses[0] if addresses else None
 
     def wait_for_exit(self) -> int | None:

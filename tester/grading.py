@@ -39,6 +39,10 @@ PYTEST_OPTIONS = (
 )
 
 
+class Collided(Exception):
+    """A copy of the attempt could not run beside the first one."""
+
+
 @dataclass(frozen=True)
 class Grading:
     """What to grade, and how."""
@@ -49,6 +53,8 @@ class Grading:
     startup_timeout: float = STARTUP_TIMEOUT
     memory_limit: int = MEMORY_LIMIT
     """Megabytes."""
+    is_copy: bool = False
+    """Whether another process of ours runs the same attempt, and only one can have some port."""
 
     @property
     def label(self) -> str:
@@ -129,7 +135,7 @@ def _result(item: pytest.Item, rule: Rule, outcome: Any, **more: Any) -> CheckRe
 def _run(
     grading: Grading, stages: range, started: Callable[[Suite], None] = lambda suite: None
 ) -> Collector:
-    """Run every check that is in force at any of `stages`, once. Raises UsageError.
+    """Run every check that is in force at any of `stages`, once. Raises UsageError, Collided.
 
     `started` is called when the attempt listens.
     """
@@ -140,6 +146,7 @@ def _run(
         grading.seed,
         grading.startup_timeout,
         grading.memory_limit,
+        is_copy=grading.is_copy,
     )
     collector = Collector(suite, started)
     files = [str(stage.rules) for stage in STAGES if stage.number <= stages[-1]]
@@ -149,6 +156,8 @@ def _run(
             code = pytest.main([*PYTEST_OPTIONS, *files], plugins=[collector])
     if code == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
+    if suite.collided:
+        raise Collided
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         raise RuntimeError(f"the checks could not be run: pytest ended with {code!r}")
     return collector
@@ -239,7 +248,7 @@ def grade_ladder(grading: Grading) -> LadderResult:
 
 
 def grade_stages(grading: Grading, stages: range) -> list[StageResult]:
-    """Grade several stages that are started in the same way. Raises UsageError."""
+    """Grade several stages that are started in the same way. Raises UsageError, Collided."""
     began = time.monotonic()
     collector = _run(grading, stages)
     return _verdicts(grading, collector, stages, time.monotonic() - began)
@@ -266,24 +275,25 @@ class Helper:
 
     def __init__(self, grading: Grading, stages: range) -> None:
         """Prepare to grade `stages`."""
-        self._work = (grading, stages)
+        self._grading = grading
+        self._stages = stages
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, suite: Suite) -> None:
         """Begin, unless the attempt of `suite` has a port of its own and can't run twice."""
-        if suite.server.hard_coded:
+        if suite.server.is_alone:
             return
         self._process = start_helper()
-        pickle.dump(self._work, self._process.stdin)
+        pickle.dump((replace(self._grading, is_copy=True), self._stages), self._process.stdin)
         self._process.stdin.close()
 
     def results(self) -> list[StageResult]:
         """Wait for the verdicts; grade here and now where the helper did not."""
         if self._process is None:
-            return grade_stages(*self._work)
+            return grade_stages(self._grading, self._stages)
         data = self._process.stdout.read()
         self._process.wait()
-        return pickle.loads(data) if data else grade_stages(*self._work)
+        return pickle.loads(data) if data else grade_stages(self._grading, self._stages)
 
     def stop(self) -> None:
         """Leave nothing running: what has not ended is interrupted, and cleans up."""
@@ -305,5 +315,8 @@ def be_helper() -> None:
             grading, stages = pickle.load(sys.stdin.buffer)
         except (EOFError, pickle.UnpicklingError):  # They were stopped before they could tell us.
             return
-        results = grade_stages(grading, stages)
+        try:
+            results = grade_stages(grading, stages)
+        except Collided:  # Then they grade themselves, when their own attempt has ended.
+            return
         pickle.dump(results, sys.stdout.buffer)

@@ -29,6 +29,7 @@ MARKER = "HTTP_TESTER_RUN"  # In the environment of all that a tester starts.
 TURN = 65.0  # Seconds that we wait for one holder of a port; Linux keeps closed connections 60 s.
 SAY_AFTER = 0.2  # Seconds of waiting after which we say for whom.
 POLL = 0.1  # Seconds between two looks.
+ASKING = 1.0  # Seconds in which a port must answer that is asked whether it speaks HTTP.
 MOST_FILES, LARGEST_FILE = 200, 256 * 1024  # Of an attempt's own files, those that are looked at.
 MOST_LETTERS = 100  # Of a program's command line that are shown: the beginning and the end.
 
@@ -164,6 +165,23 @@ def _overlap(one: str, other: str) -> bool:
     """Return whether a client of one address may reach a listener on the other."""
     both = {one, other}
     return len(both) == 1 or "::" in both or ("0.0.0.0" in both and ":" not in one + other)
+
+
+def speaks_http(host: str, port: int) -> bool:
+    """Return whether who listens there answers a request as HTTP does, by asking once.
+
+    All that comes is read, and the end of the connection leaves no trace in the system's table, so
+    that neither a fragile server nor a second start on that port suffers from it.
+    """
+    said, deadline = b"", time.monotonic() + ASKING
+    name = f"[{host}]" if ":" in host else host
+    with contextlib.suppress(OSError), socket.create_connection((host, port), ASKING) as connection:
+        connection.settimeout(ASKING)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        while time.monotonic() < deadline and (data := connection.recv(65536)):
+            said = said or data
+    return said.startswith(b"HTTP/")
 
 
 def read_program(command: Iterable[str], folder: Path | None) -> str:

@@ -113,8 +113,13 @@ class Suite:
         seed: int,
         startup_timeout: float,
         memory_limit: int = MEMORY_LIMIT,
+        *,
+        is_copy: bool = False,
     ) -> None:
-        """Prepare to check what is in force at any of `stages`. Raises UsageError."""
+        """Prepare to check what is in force at any of `stages`. Raises UsageError.
+
+        A copy's attempt runs beside another of ours, in another process.
+        """
         attempt = locate(path, command)
         self.stages = stages
         self.seed = seed
@@ -127,7 +132,9 @@ class Suite:
             startup_timeout=startup_timeout,
             memory_limit=memory_limit,
         )
-        self.server = self._new_server()
+        self.server = self._new_server(is_copy=is_copy)
+        self.collided = False
+        """Whether the first server is a copy that could not run: a port that it wants is taken."""
         self._spares: list[Server] = []
         self._waiting: dict[str, Waiting] = {}
         self._later: list[pytest.Item] = []
@@ -147,7 +154,11 @@ class Suite:
         """Wait until the attempt listens. Raises StartError."""
         if self._starting is None:
             self.start_early()
-        self._starting.result()
+        try:
+            self._starting.result()
+        except StartError as error:
+            self._note_collision(error)
+            raise
 
     def stop(self) -> None:
         """Stop whatever runs, all at once: a server may use up its time to end."""
@@ -177,7 +188,7 @@ class Suite:
         its checks that wait have their turn among the others, stage by stage.
         """
         waits = [item for item in items if item.get_closest_marker("waits")]
-        if self.server.hard_coded:
+        if self.server.is_alone:
             items.sort(key=lambda item: (_turn(item) == LAST_TURN, read_rule(item).stage))
             self._later = waits
             return
@@ -187,7 +198,7 @@ class Suite:
             key = stage if len(self.stages) > 1 else stage >= FIRST_WITH_CROWDS
             groups.setdefault(key, []).append(item)
         for group in groups.values():
-            server = self._new_server()
+            server = self._new_server(is_copy=True)
             self._spares.append(server)
             self._wait_on(server, group, in_background(server.start))
 
@@ -203,7 +214,10 @@ class Suite:
         if waiting and not waiting.done and read_rule(item).stage >= self._given_up_at:
             self._revive()  # It is in vain to wait: this says why.
         error = waiting.join() if waiting else None
-        if waiting is None or isinstance(error, StartError):
+        if isinstance(error, StartError) or (error and waiting and waiting.server.collided):
+            self._take_over(waiting)
+            waiting = None
+        if waiting is None:
             client, error = self._run_here(item)
         else:
             client = waiting.client
@@ -213,6 +227,7 @@ class Suite:
             self._count(error, read_rule(item))
         if error is None:
             return
+        self.collided = self.collided or self.server.collided
         if not isinstance(error, pytest.skip.Exception):
             self.failures[item.nodeid] = explain(error, client, read_rule(item).stage)
         raise error
@@ -234,17 +249,30 @@ class Suite:
         waiting = self._waiting.pop(item.nodeid)
         return waiting.client, waiting.join()
 
+    def _note_collision(self, error: StartError) -> None:
+        """Note it if a first server that is a copy could not start for want of a port."""
+        self.collided = self.collided or (self.server.is_copy and error.holder is not None)
+
+    def _take_over(self, waiting: Waiting) -> None:
+        """Give the first server what a copy can't do: the checks that were to run on it."""
+        left = [name for name, one in self._waiting.items() if one.server is waiting.server]
+        self._later += [waiting.item, *(self._waiting.pop(name).item for name in left)]
+
     def _revive(self) -> None:
         """Start a server again that has died or got stuck. Raises GivenUp after too many."""
         if self._given_up:
             raise GivenUp(self._given_up)
         dead = self.server.exit_code is not None or bool(self.server.stopped)
         dead = dead or (self._doubtful and not self.server.listens())
+        if self.server.collided:  # Where it is now, it would only be in the first one's way.
+            self.collided, self._given_up = True, "a copy of the server could not run beside it"
+            raise GivenUp(self._given_up)
         if dead or (self._stuck and not self.server.hard_coded):
             self._stuck = False
             try:
                 self.server.restart()
             except StartError as error:
+                self._note_collision(error)
                 self._given_up = f"the server could not be started again ({error})"
                 raise GivenUp(self._given_up) from None
 
@@ -330,8 +358,9 @@ class Waiting:
 
     def __init__(self, item: pytest.Function, client: Client, started: Future[object]) -> None:
         """Run it as soon as the server has `started`."""
+        self.item = item
         self.client = client
-        self._function = item.function
+        self.server = client.server
         self._started = started
         self._outcome = in_background(self._run)
 
@@ -339,7 +368,7 @@ class Waiting:
         """Run the check; return what it raises, or why there is no server to run it on."""
         if error := self._started.exception():
             return error
-        return call(self._function, self.client)
+        return call(self.item.function, self.client)
 
     @property
     def done(self) -> bool:

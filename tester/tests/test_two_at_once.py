@@ -290,6 +290,69 @@ def test_two_graders_at_once(write_attempt: WriteAttempt, port: int) -> None:
     assert sum("Waiting for it" in run.result().stderr for run in runs) == 1
 
 
+# Opens a second port, which no other may have, and ends where it can't have it.
+SECOND_PORT = """
+import os, socket, threading, time, traceback
+def serve_metrics():
+    time.sleep({delay})
+    try:
+        metrics = socket.create_server(("127.0.0.1", {port}))
+    except OSError:
+        traceback.print_exc()
+        os._exit(1)
+    while True:
+        metrics.accept()[0].close()
+threading.Thread(target=serve_metrics, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("delay", "stage"),
+    [(0, 10), (0.3, 10), (0.3, None)],
+    ids=["at once", "later", "later, and the whole ladder"],
+)
+def test_a_second_port_beside_the_one_it_was_given(
+    write_attempt: WriteAttempt, delay: float, stage: int | None
+) -> None:
+    """Two copies can't both have it: that is no fault, and nobody waits for a copy of our own."""
+    port = fixed_port()
+    server = get_stage(10).server.read_text(encoding="utf-8")
+    path = write_attempt(SECOND_PORT.format(delay=delay, port=port) + server)
+    at_stage = ("--stage", stage) if stage else ()
+    done = run_tester("grade", *at_stage, "--json", "-", path)
+    result = json.loads(done.stdout)
+    assert "Waiting for it" not in done.stderr
+    for one in [result] if stage else [result["stages"][9]]:
+        failures = [test["message"] for test in one["tests"] if test["outcome"] != "passed"]
+        assert (one["passed"], one["error"], failures) == (True, None, [])
+    if not stage:
+        assert result["reached"] == 10
+        assert "another tester" not in done.stdout
+
+
+def test_of_two_ports_of_its_own_the_one_that_speaks_http_is_graded(
+    write_attempt: WriteAttempt,
+) -> None:
+    """Not the lower one; and it is asked once, also where the server begins again."""
+    low, high = sorted((fixed_port(), fixed_port()))
+    source = get_stage(10).server.read_text(encoding="utf-8")
+    default = 'os.environ.get("PORT", "4221")'
+    assert default in source
+    source = SECOND_PORT.format(delay=0, port=low) + source.replace(default, str(high))
+    server = Server(locate(str(write_attempt(source))))
+    with server:
+        assert server.address.port == high
+        assert server.is_alone
+        client = Client(server, Words("1"))
+        assert client.ask("/").status == 200
+        client.close()
+        assert server.output.wait_for("200", DEADLINE), "it notes every request"
+        server.restart()
+        assert server.address.port == high
+        server.output.catch_up()
+        assert "200" not in server.output.text
+
+
 @pytest.mark.parametrize(
     ("program", "own"),
     [
