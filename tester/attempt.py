@@ -328,6 +328,10 @@ class Server:
         """Whether the attempt has run on without listening, as nothing suggests that it exits."""
         self.is_alone = False
         """Whether no copy can run beside it: it has ports of its own, which each would want."""
+        self.late_answers = 0
+        """How many answers in a row were late."""
+        self.waits_for_silence = False
+        """Whether it answers only when nothing came for a while, or when a client half-closes."""
         self._marker = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
         self._family = Family(self._marker)

@@ -12,7 +12,7 @@ import string
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -36,6 +36,9 @@ GZIP = 31  # How zlib is told that data is in gzip format.
 MOST_UNPACKED = 16 * MEGABYTE  # Bytes of a body once it is unpacked: no check asks for so many.
 MOST_MEMBERS = 1000  # Parts of a body in gzip format: any number is legal, one is usual.
 LETTERS = (string.ascii_lowercase * 10)[:256].encode()  # Of each byte, the letter that it becomes.
+LATE_ANSWER = 0.1  # Seconds after which an answer is late, and
+LATE_ANSWERS = 6  # so many in a row that are late: perhaps the server waits for a silence.
+KEPT = 0.3  # Seconds after which a connection that has not ended is being kept.
 SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
 Fields = Iterable[tuple[str, str]]
 
@@ -193,8 +196,10 @@ class Client:
     ) -> Response:
         """Send `data` as it is on a connection of its own and return the answer."""
         connection = self.connect()
-        connection.send(data)
+        self.send_all(connection, data)
+        sent = connection.seconds
         response = connection.read_response(method, seconds)
+        self._notice_silence(data, connection.arrivals[0][0] - sent)
         self.expect_nothing_more(connection, method)
         connection.close()
         return response
@@ -204,18 +209,12 @@ class Client:
 
         Waits for the end of the connection, which a rule of its own demands: here it may be late.
         """
-        began = connection.seconds
-        if self.server.keeps_open:
-            connection.half_close()  # Perhaps it ends when it sees that nothing more will come.
+        rest = b""
         try:
-            rest = connection.read_end(SHORT_END_TIMEOUT if self.server.keeps_open else END_TIMEOUT)
-        except WireError as error:
+            rest = self._await_end(connection)
+        except WireError as error:  # A reset is a matter of another rule.
             if error.kind == "flood":
                 raise
-            return
-        finally:
-            if connection.seconds - began > LATE_END:
-                self.server.keeps_open = True
         if rest and method == "HEAD":
             raise CheckFailed(
                 f"the answer to HEAD has a body of {len(rest)} bytes",
@@ -227,23 +226,66 @@ class Client:
         expect_nothing_left(rest, connection)
 
     def expect_serving(self) -> None:
-        """Raise WireError unless the server still takes a client: it reads and ends the connection.
+        """Raise WireError unless the server takes a client: it gets an answer, or an end.
 
-        How it ends does not matter here: other rules ask for that.
+        How the connection ends does not matter here: other rules ask for that.
         """
         connection = self.connect()
         try:
-            connection.send(request_bytes("/"))
-            if self.server.keeps_open:
-                connection.half_close()
-            connection.read_end(connection.patience, "serving the next client")
-            if connection.seconds > LATE_END:
-                self.server.keeps_open = True
+            self.expect_served(connection)
+            self._await_end(connection)
         except WireError as error:
             # A reset is no matter here, unless it was the server's last breath.
             if error.kind != "reset" or self.server.wait_for_exit() is not None:
                 raise
         connection.close()
+
+    def expect_served(self, connection: Connection) -> None:
+        """Ask for `/`. Raise WireError unless an answer begins, or the connection ends."""
+        request = request_bytes("/")
+        self.send_all(connection, request)
+        sent = connection.seconds
+        if connection.receive(doing="serving the next client"):
+            self._notice_silence(request, connection.seconds - sent)
+
+    def _await_end(self, connection: Connection) -> bytes:
+        """Return what comes until the connection ends; it may stay open. Raises WireError: reset.
+
+        It is not waited for long if one before it stayed open.
+        """
+        began, rest = connection.seconds, b""
+        if self.server.keeps_open:
+            connection.half_close()  # Perhaps it ends when it sees that nothing more will come.
+        try:
+            rest = connection.read_end(SHORT_END_TIMEOUT if self.server.keeps_open else END_TIMEOUT)
+        except WireError as error:
+            if error.kind in ("reset", "flood"):
+                raise
+        finally:
+            if connection.seconds - began > LATE_END:
+                self.server.keeps_open = True
+        return rest
+
+    def send_all(self, connection: Connection, data: bytes) -> None:
+        """Send all that there is to send, and say so if the server waits for that.
+
+        A server that answers only when nothing came for a while does so each time. It is told that
+        nothing more will come, if that helps: one fault must not cost a minute.
+        """
+        connection.send(data)
+        if self.server.waits_for_silence:
+            connection.half_close()
+
+    def _notice_silence(self, data: bytes, waited: float) -> None:
+        """Find out whether the server waits for a silence, if answers came late again and again."""
+        server = self.server
+        server.late_answers = server.late_answers + 1 if waited > LATE_ANSWER else 0
+        if server.late_answers != LATE_ANSWERS or not data.startswith(b"GET "):
+            return
+        with suppress(WireError), Connection(server.address) as connection:
+            connection.send(data)
+            connection.half_close()
+            server.waits_for_silence = bool(connection.receive(waited / 2))
 
 
 @contextmanager
@@ -471,6 +513,49 @@ def expect_length_field(response: Response) -> None:
 def expect_end(connection: Connection, seconds: float = END_TIMEOUT) -> None:
     """Fail unless the server closes the connection now, in good order, without another byte."""
     expect_nothing_left(connection.read_end(seconds), connection)
+
+
+def says_close(response: Response) -> bool:
+    """Return whether a response says that the connection ends after it."""
+    options = (response.field("Connection") or "").lower().split(",")
+    return "close" in [option.strip(" \t") for option in options]
+
+
+def expect_end_or_second(connection: Connection, request: bytes) -> None:
+    """Fail unless the connection ends in good order after the answer, or serves a second request.
+
+    The second, if the answer says its length and not that the connection ends.
+    """
+    doing = "closing the connection after its answer"
+    connection.send(request)
+    try:
+        with naming(doing):
+            response = connection.read_response()
+    except BadResponse:  # Other rules ask for its form.
+        connection.read_end(connection.patience, doing)
+        return
+    except WireError as error:
+        if error.kind != "closed":
+            raise
+        return
+    try:
+        kept = response.framing != "end" and not says_close(response)
+        connection.read_end(KEPT if kept else connection.patience, doing)
+    except WireError as error:
+        if not kept or error.kind == "reset":
+            raise
+        expect_second(connection, request)
+
+
+def expect_second(connection: Connection, request: bytes) -> None:
+    """Fail unless a connection that was kept answers `request` once more; it may end meanwhile."""
+    try:
+        with naming("closing the connection, or answering a second request on it"):
+            connection.send(request)
+            connection.read_response()
+    except WireError as error:
+        if error.kind not in ("closed", "reset"):
+            raise
 
 
 def expect_no_more_answers(connection: Connection, why: str) -> None:

@@ -30,6 +30,13 @@ MISTAKES = (
     Mistake(
         stage=1,
         rule="test_accepts_again_and_again",
+        title="The loop ends after a hundred clients",
+        changes=(("while True:", "for _ in range(100):"),),
+        words="exit code 0",
+    ),
+    Mistake(
+        stage=1,
+        rule="test_accepts_again_and_again",
         title="The listening socket is closed instead of the connection",
         changes=(("        serve_connection(connection)", "        listener.close()"),),
         words="the server exited",

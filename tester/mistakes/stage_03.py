@@ -84,6 +84,20 @@ MISTAKES = (
     ),
     Mistake(
         stage=3,
+        rule="test_answer_begins_with_the_status_line",
+        title="The space after the status code is missing, as there are no words",
+        changes=(('"200 OK"', '"200"'),),
+        words="does not begin with the status line",
+    ),
+    Mistake(
+        stage=3,
+        rule="test_usual_words_for_200",
+        title="The words after the status code 200 are not the usual ones",
+        changes=(('"200 OK"', '"200 Success"'),),
+        words="not 'OK'",
+    ),
+    Mistake(
+        stage=3,
         rule="test_head_ends_with_an_empty_line",
         title="Lines end in LF alone",
         changes=((r'"\r\n".join', r'"\n".join'),),

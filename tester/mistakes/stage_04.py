@@ -36,7 +36,7 @@ MISTAKES = (
     ),
     Mistake(
         stage=4,
-        rule="test_unknown_path_is_not_found",
+        rule="test_usual_words_for_404",
         title="The words after 404 are in capital letters",
         changes=(('"404 Not Found")', '"404 NOT FOUND")'),),
         words="NOT FOUND",

@@ -103,6 +103,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=7,
+        rule="test_connection_ends_after_the_answer",
+        title="The connection is kept, but only its first request is read",
+        changes=(("        hang_up(connection)", "        pass"),),
+        words="a second request",
+    ),
+    Mistake(
+        stage=7,
         rule="test_pages_are_html",
         title="Pages are sent as plain text",
         changes=((", content_type=HTML)", ")"),),

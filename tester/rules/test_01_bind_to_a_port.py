@@ -9,6 +9,7 @@ from tester.suite import edge, restarts, until, waits
 from tester.wire import Connection, WireError
 
 STAGE = 1
+CLIENTS = 120  # One after the other
 
 
 def test_accepts_a_connection(client: Client) -> None:
@@ -29,7 +30,7 @@ def test_accepts_again_and_again(client: Client) -> None:
         waits in line until `accept` is called again.
     Hint: Put `accept` into a `while True` loop, and close each connection before the next.
     """
-    for _ in range(20):
+    for _ in range(CLIENTS):
         client.expect_serving()
 
 

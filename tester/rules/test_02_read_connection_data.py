@@ -64,10 +64,9 @@ def test_a_client_that_stays_keeps_nobody_waiting(client: Client) -> None:
         a client may forget to close, and the next one is already there (RFC 9112 section 9.6).
     Hint: `connection.settimeout(1)` before you wait for the client's end, and close it then.
     """
-    for _ in range(2):  # The first one stays connected while the second one is served.
-        connection = client.connect()
-        connection.send(request_bytes("/"))
-        connection.read_end(connection.patience, "serving the next client")
+    first, second = client.connect(), client.connect()
+    for connection in (first, second):  # The first one stays while the second one is served.
+        client.expect_served(connection)
 
 
 @edge

@@ -7,25 +7,36 @@ STAGE = 4
 
 
 def test_root_is_ok(client: Client) -> None:
-    """`/` gets 200 OK.
+    """`/` gets 200.
 
     Why: The path `/` is the front page: it is what a browser asks for when you type only a name.
     Hint: The request line has three parts, with a space between them: method, request target,
         version. Look at the second one.
     """
-    expect_status(client.ask("/"), 200, reason="OK")
+    expect_status(client.ask("/"), 200)
 
 
 def test_unknown_path_is_not_found(client: Client, words: Words) -> None:
-    """Any path that is not known gets `404 Not Found`, in those words.
+    """Any path that is not known gets 404.
 
     Why: A client must be told that there is nothing here, so that it can say so or look elsewhere.
         200 would mean: here it is (RFC 9110 section 15.5.5).
     Hint: Compare the whole path with `==`: every path begins with `/`, so `startswith("/")` is
-        always true. And write the words as they stand here: `404 Not Found`.
+        always true.
     """
     for path in (f"/{words.word()}", f"/{words.word()}/{words.word()}", f"/{words.word()}.html"):
-        expect_status(client.ask(path), 404, reason="Not Found")
+        expect_status(client.ask(path), 404)
+
+
+@edge
+def test_usual_words_for_404(client: Client, words: Words) -> None:
+    """The words after the status code 404 are `Not Found`.
+
+    Why: Any words are legal, as programs read the number only (RFC 9112 section 4). But people
+        look for the usual ones (RFC 9110 section 15.5.5).
+    Hint: Write them as they stand here: `HTTP/1.1 404 Not Found`.
+    """
+    expect_status(client.ask(f"/{words.word()}"), 404, reason="Not Found")
 
 
 @edge
