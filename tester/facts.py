@@ -130,6 +130,21 @@ def put_file(server: Server, name: str, content: bytes) -> str:
     return f"/files/{quote(name)}"
 
 
+def list_targets(client: Client) -> list[str]:
+    """Return a target of each kind that is found at any stage; before it, it is one more 404.
+
+    So a rule that holds everywhere is asked for everywhere. `/search` and `/stream`, whose answers
+    differ with the query and with the version, are not among them.
+    """
+    word, server = client.words.word, client.server
+    files = [put_file(server, f"{word()}/{word()} {word()}.txt", client.words.text(300))]
+    return [
+        *("/", "/about", "/blog", "/user-agent", f"/echo/{word()}%20{word()}/{word()}"),
+        *(f"/{word()}", f"/about/{word()}", f"/user-agent/{word()}"),
+        *(files if server.with_directory else ()),
+    ]
+
+
 class Client:
     """What a check talks to the attempt with; remembers every byte."""
 
@@ -439,6 +454,17 @@ def unpack(body: bytes, asked: int | None = None, wbits: int = GZIP) -> bytes:
         f"the body consists of more than {MOST_MEMBERS:,} parts, each in gzip format",
         "one part",
     )
+
+
+def expect_same(response: Response, plain: Response, what: str) -> None:
+    """Fail unless `what` was answered as the `plain` request for the same was.
+
+    A page that says that there is nothing here may say more about it: of that, the status is all.
+    """
+    with about(what):
+        expect_status(response, plain.status)
+        if plain.status == 200:
+            expect_body(response, plain.body)
 
 
 def expect_field(

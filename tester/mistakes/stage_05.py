@@ -18,6 +18,80 @@ MISTAKES = (
     ),
     Mistake(
         stage=5,
+        rule="test_further_question_marks_belong_to_the_query",
+        title="The target is split at every question mark into two, however many there are",
+        changes=(
+            (
+                "    path, _ = split_target(target)\n",
+                '    path, query = target.split("?") if "?" in target else (target, "")\n'
+                "    path, _ = split_target(path)\n",
+            ),
+        ),
+        words="the server exited",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_further_question_marks_belong_to_the_query",
+        title="The target is cut at the last question mark, not at the first",
+        changes=(
+            (
+                "    path, _ = split_target(target)\n",
+                '    path, _ = split_target(target.rsplit("?", 1)[0].replace("?", "%3F"))\n',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_slashes_belong_to_the_value",
+        title="The path is split at each /echo/, and what follows the second is lost",
+        changes=(('request.path.removeprefix("/echo/")', 'request.path.split("/echo/")[1]'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_slashes_belong_to_the_value",
+        title="Each /echo/ is taken out of the path, not the first one alone",
+        changes=(('request.path.removeprefix("/echo/")', 'request.path.replace("/echo/", "")'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_white_space_belongs_to_the_value",
+        title="What is echoed is stripped of white space",
+        changes=(('removeprefix("/echo/")', 'removeprefix("/echo/").strip()'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_signs_belong_to_the_value",
+        title="A slash at the end of the path is cut off",
+        changes=(('removeprefix("/echo/")', 'removeprefix("/echo/").rstrip("/")'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_signs_belong_to_the_value",
+        title="What follows a semicolon is taken for a parameter of the path",
+        changes=(('removeprefix("/echo/")', 'removeprefix("/echo/").split(";")[0]'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_answers_do_not_depend_on_earlier_ones",
+        title="The head is kept in a default argument, and grows with each request",
+        changes=(
+            ("def read_head(connection: socket.socket)", "def read_head(connection, seen=[])"),
+            (
+                '    head = receive(connection).decode("latin-1")\n',
+                '    seen.append(receive(connection).decode("latin-1"))\n'
+                '    head = "".join(seen[-1:] if len(seen) < 20 else seen[19:])\n',
+            ),
+        ),
+        words="of 100: ",
+    ),
+    Mistake(
+        stage=5,
         rule="test_echoes_the_rest_of_the_path",
         title="The head ends in one line end too many",
         changes=(('[*lines, "", ""]', '[*lines, "", "", ""]'),),
@@ -101,7 +175,7 @@ MISTAKES = (
     ),
     Mistake(
         stage=5,
-        rule="test_slashes_belong_to_the_value",
+        rule="test_signs_belong_to_the_value",
         title="A whole address is cut off wherever it stands in the path",
         changes=(("(?i)^http:", "(?i)http:"),),
         words="the body has",

@@ -37,6 +37,21 @@ MISTAKES = (
     Mistake(
         stage=6,
         rule="test_similar_paths_are_not_found",
+        title="A page is found wherever its name stands in the target",
+        changes=(
+            (
+                "    if handler:\n",
+                '    for page in ("/about", "/blog"):\n'
+                "        if not handler and request.target.endswith(page):\n"
+                "            request.path, handler = page, show_page\n"
+                "    if handler:\n",
+            ),
+        ),
+        words="not 404",
+    ),
+    Mistake(
+        stage=6,
+        rule="test_similar_paths_are_not_found",
         title="The beginning /echo is compared without the slash after it",
         changes=(("GET_ROUTES.get(prefix)", '(path[:5] == "/echo" and echo_path)'),),
         words="not 404",

@@ -2,10 +2,20 @@
 
 from urllib.parse import quote
 
-from tester.facts import Client, Words, expect_body, expect_status
+from tester.facts import (
+    Client,
+    Words,
+    about,
+    expect_body,
+    expect_refused,
+    expect_same,
+    expect_status,
+    list_targets,
+)
 from tester.suite import edge
 
 STAGE = 5
+ANSWERS = 100
 
 
 def expect_echo(client: Client, target: str, body: bytes) -> None:
@@ -26,6 +36,27 @@ def test_query_is_no_part_of_the_path(client: Client, words: Words) -> None:
     expect_status(client.ask("/?"), 200)
     word = words.word()
     expect_echo(client, f"/echo/{word}?{words.word()}=/{words.word()}", word.encode())
+    expect_echo(client, f"/echo/?{word}", b"")
+    agent = [("User-Agent", words.word())]
+    for target in list_targets(client):
+        plain = client.ask(target, fields=agent)
+        asked = f"{target}?{words.word()}={words.word()}"
+        expect_same(client.ask(asked, fields=agent), plain, asked)
+
+
+def test_further_question_marks_belong_to_the_query(client: Client, words: Words) -> None:
+    """Only the first `?` ends the path: `/echo/hello?a?b` is `/echo/hello`, with the query `a?b`.
+
+    Why: A query may hold a `?` of its own, in a link to another page for example
+        (RFC 3986 section 3.4).
+    Hint: `target.partition("?")` cuts once. `path, query = target.split("?")` raises ValueError
+        where there are two of them, and `rpartition` cuts at the last one.
+    """
+    one, two, three = (words.word() for _ in range(3))
+    expect_status(client.ask(f"/?{one}?{two}"), 200)
+    expect_status(client.ask("/??"), 200)
+    expect_echo(client, f"/echo/{one}?{two}?{three}", one.encode())
+    expect_echo(client, f"/echo/{one}?{two}=/echo/{three}?", one.encode())
 
 
 def test_echoes_the_rest_of_the_path(client: Client, words: Words) -> None:
@@ -93,16 +124,64 @@ def test_plus_stays_plus(client: Client, words: Words) -> None:
     expect_echo(client, f"/echo/{one}+{two}", f"{one}+{two}".encode())
 
 
-@edge
 def test_slashes_belong_to_the_value(client: Client, words: Words) -> None:
-    """All that follows `/echo/` is echoed, slashes and signs too: `/echo/a/b` is `a/b`.
+    """All that follows the first `/echo/` is echoed: `/echo/a/echo/b` is `a/echo/b`.
 
-    Why: `path.split("/")[2]` finds only the first piece, and drops the rest without a word.
+    Why: `path.split("/")[2]` finds only the first piece of `a/b`, and `path.split("/echo/")[1]`
+        only what stands before the next `/echo/`. The rest is lost without a word.
     Hint: Cut the prefix off instead: `path.removeprefix("/echo/")`.
     """
     one, two = words.word(), words.word()
-    for text in (f"{one}/{two}", f"{one}!$&'()*,;=:@-._~{two}", f"http://{one}/{two}"):
+    for text in (f"{one}/{two}", f"{one}/echo/{two}", f"echo/{one}", f"{one}/{two}/{one}.{two}"):
         expect_echo(client, f"/echo/{text}", text.encode())
+
+
+def test_white_space_belongs_to_the_value(client: Client, words: Words) -> None:
+    """White space at the ends of the value is echoed too: `/echo/%20hi%20` is ` hi `.
+
+    Why: A server must not change what a client has sent. Whoever wants no spaces can leave them
+        out; whoever wants them has no other way to send them than `%20` (RFC 3986 section 2.1).
+    Hint: Do not call `strip()` on what was decoded.
+    """
+    for space in (" ", "  ", "\t"):
+        text = f"{space}{words.word()}{space}{words.word()}{space}"
+        expect_echo(client, f"/echo/{quote(text)}", text.encode())
+
+
+@edge
+def test_signs_belong_to_the_value(client: Client, words: Words) -> None:
+    """Signs are echoed wherever they stand in the value, at its ends too: `/echo/;hi;` is `;hi;`.
+
+    Why: Signs such as `;`, `,` or `=` mean nothing in this path, and a slash at its end makes
+        another path of it (RFC 3986 sections 2.2 and 3.3). A value may look like a URL, too.
+    Hint: Do not call `strip` or `rstrip("/")`, and no function for names of files, such as
+        `normpath`: it takes `a//b` for `a/b`.
+    """
+    one, two = words.word(), words.word()
+    for text in (f"{one}!$&'()*,;=:@-._~{two}", f"http://{one}/{two}"):
+        expect_echo(client, f"/echo/{text}", text.encode())
+    for sign in ("/", ";", "+", ".", "=", "&", ":"):
+        expect_echo(client, f"/echo/{sign}{one}{sign}", f"{sign}{one}{sign}".encode())
+    for sign in ("%", "?", "/", "#"):
+        text = f"{sign}{one}{sign}"
+        expect_echo(client, f"/echo/{quote(text, safe='')}", text.encode())
+
+
+@edge
+def test_segments_are_split_before_they_are_decoded(client: Client, words: Words) -> None:
+    """An escaped slash separates nothing: `/echo%2Fhello` names nothing. `/%65cho/hello` is
+    `/echo/hello`.
+
+    Why: `%2F` is a character of a name, as in "AC/DC", and not the border between two names. All
+        other characters mean the same with or without an escape (RFC 3986 sections 2.2 and 2.3).
+    Hint: Look for `/echo/` in the path as it came, each of its parts decoded for itself:
+        `[unquote(part) for part in path.split("/")]`.
+    """
+    word = words.word()
+    for target in (f"/echo%2F{word}", f"/echo%2f{word}", f"/%2Fecho/{word}"):
+        expect_refused(client.ask(target))
+    expect_echo(client, f"/%65cho/{word}", word.encode())
+    expect_echo(client, f"/ech%6F/{word}/{word}", f"{word}/{word}".encode())
 
 
 @edge
@@ -146,3 +225,27 @@ def test_absolute_form(client: Client, words: Words) -> None:
     expect_echo(client, f"http://{words.word(1)}/echo/{word}", word.encode())
     for target in ("http://localhost", "http://localhost/", f"http://localhost?{word}/{word}"):
         expect_status(client.ask(target), 200)
+    agent = [("User-Agent", words.word())]
+    for target in list_targets(client):
+        plain = client.ask(target, fields=agent)
+        asked = f"http://localhost{target}"
+        expect_same(client.ask(asked, fields=agent), plain, asked)
+
+
+def test_answers_do_not_depend_on_earlier_ones(client: Client, words: Words) -> None:
+    """The hundredth response is as good as the first, whatever was asked before.
+
+    Why: Each request stands for itself (RFC 9110 section 3.3). What a server remembers of the one
+        before must not show in the next, and what it counts must not come to an end.
+    Hint: Make a new response for each request. Keep nothing of it in a global variable or in a
+        default argument such as `fields={}`, which is made only once.
+    """
+    for number in range(1, ANSWERS + 1):
+        word = words.word(words.randint(1, 20))
+        wanted = {"/": 200, f"/{word}": 404, f"/echo/{word}": 200}
+        target = words.choice([*wanted])
+        with about(f"answer {number} of {ANSWERS}"):
+            response = client.ask(target)
+            expect_status(response, wanted[target])
+            if target.startswith("/echo/"):
+                expect_body(response, word.encode())

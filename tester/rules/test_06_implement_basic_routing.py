@@ -1,6 +1,6 @@
 """Stage 6, Implement Basic Routing: each path has its own answer."""
 
-from tester.facts import Client, Words, expect, expect_body, expect_status
+from tester.facts import Client, Words, expect, expect_body, expect_refused, expect_status
 from tester.suite import edge
 
 STAGE = 6
@@ -31,9 +31,10 @@ def test_pages_with_a_query(client: Client, words: Words) -> None:
     """
     for path in PAGES:
         plain = client.ask(path)
-        response = client.ask(f"{path}?{words.word()}={words.word()}")
-        expect_status(response, 200)
-        expect_body(response, plain.body)
+        for query in (f"{words.word()}={words.word()}", "", f"/blog?/about/{words.word()}"):
+            response = client.ask(f"{path}?{query}")
+            expect_status(response, 200)
+            expect_body(response, plain.body)
 
 
 def test_similar_paths_are_not_found(client: Client, words: Words) -> None:
@@ -52,6 +53,9 @@ def test_similar_paths_are_not_found(client: Client, words: Words) -> None:
         f"/blog{word}",
         f"/about/{word}",
         f"/echo{word}",
+        f"/{word}/about",
+        f"/{word}?/about",
+        f"/abouts?{word}",
     ):
         expect_status(client.ask(path), 404)
 
@@ -78,3 +82,21 @@ def test_paths_are_case_sensitive(client: Client) -> None:
     """
     for path in ("/About", "/BLOG"):
         expect_status(client.ask(path), 404)
+
+
+@edge
+def test_escapes_in_the_name_of_a_page(client: Client) -> None:
+    """`/%61bout` is `/about`: an escaped character means the same as the character itself.
+
+    Why: Some programs escape more than they must. What is no separator may be escaped anywhere in
+        a path, and it stays the same path (RFC 3986 section 2.3).
+    Hint: Decode each part of the path, and only then look for it among the pages. An escaped slash
+        is no separator: `/%2Fabout` is not found.
+    """
+    about = client.ask("/about")
+    for path in ("/%61bout", "/ab%6Fut", "/%61%62%6f%75%74"):
+        response = client.ask(path)
+        expect_status(response, 200)
+        expect_body(response, about.body)
+    for path in ("/%2Fabout", "/about%2F", "/about%20", "/%20about", "/about%3Fx"):
+        expect_refused(client.ask(path))

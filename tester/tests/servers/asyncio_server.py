@@ -290,6 +290,8 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     if not target.startswith(b"/") and (method, target) != (b"OPTIONS", b"*"):
         raise Refusal(400, "That target is of no form known here.")
     path, _, query = target.partition(b"?")
+    if b"%2f" in path[1:].partition(b"/")[0].lower():
+        raise Refusal(404, "No name here has a slash in it.")
     return unquote_to_bytes(path), query
 
 

@@ -187,6 +187,8 @@ class Handler(BaseHTTPRequestHandler):
         self.url = self.split_target()
         if re.search(r"%(?![0-9a-fA-F]{2})", self.url.path):
             raise Refused(400, "That is a broken escape.")
+        if re.match("/[^/]*%2f", self.url.path, re.IGNORECASE):
+            raise Refused(404, "There is no such name.")
         self.route = unquote_to_bytes(self.url.path)
 
     def split_target(self) -> SplitResult:

@@ -211,7 +211,9 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes]:
     elif not target.startswith(b"/") and (method, target) != (b"OPTIONS", b"*"):
         raise Problem(400)
     path, _, query = target.partition(b"?")
-    return unquote_to_bytes(path), query
+    first, slash, rest = path.removeprefix(b"/").partition(b"/")
+    first = path[:1] * path.startswith(b"/") + unquote_to_bytes(first).replace(b"/", b"%2F")
+    return first + slash + unquote_to_bytes(rest), query
 
 
 def body_size(request: Request) -> int:

@@ -266,6 +266,8 @@ class Handler(socketserver.StreamRequestHandler):
         elif not target.startswith("/") and (self.method, target) != ("OPTIONS", "*"):
             raise Refusal(400)
         path, _, query = target.partition("?")
+        if "%2F" in path[1:].partition("/")[0].upper():
+            raise Refusal(404)
         return unquote_to_bytes(path), query
 
     def find_length(self) -> int | None:
