@@ -592,8 +592,9 @@ class Server:
         """Return how many bytes of memory the attempt and all that it started have for themselves.
 
         Pages of files are not counted, where the system tells: it can take them back at any time.
+        What a fork has in common with its parent counts once.
         """
-        return self._family.memory()
+        return self._family.memory(exact=True)
 
     def _listening(self) -> Address | None:
         """Return where the attempt listens: on the port it was given, if it does."""

@@ -525,6 +525,16 @@ def expect_media_type(response: Response, *types: str) -> None:
     )
 
 
+def expect_option(response: Response, option: str) -> None:
+    """Fail unless the list in the field Connection has `option` in it, in any letter case."""
+    expect_field(
+        response,
+        "Connection",
+        lambda value: option in [one.strip().lower() for one in value.split(",")],
+        option,
+    )
+
+
 def expect_length(response: Response, length: int) -> None:
     """Fail unless Content-Length is there once and says `length`; zeros before it do not matter."""
     expect_field(response, "Content-Length", re.compile(f"0*{length}"), str(length))

@@ -137,18 +137,18 @@ class Family:
         """Return how many bytes of memory all have for themselves.
 
         Pages of files are not counted, where the system tells: it can take them back at any time.
-        Unless `exact`, which is slow, memory that several of them share counts for each.
+        Unless `exact`, which is slower, memory that several of them share counts for each.
         """
         total = 0
         for pid in self.pids():
             with contextlib.suppress(*GONE):
-                if exact:
+                own = _own_memory(pid, exact) if ON_LINUX else None
+                if own is None and exact:
                     info = psutil.Process(pid).memory_full_info()
-                    total += getattr(info, "pss", info.uss)
-                elif ON_LINUX:
-                    total += _private_memory(pid)
-                else:
-                    total += psutil.Process(pid).memory_info().rss
+                    own = getattr(info, "pss", info.uss)
+                elif own is None:
+                    own = psutil.Process(pid).memory_info().rss
+                total += own
         return total
 
     def end(self, grace: float) -> None:
@@ -194,12 +194,22 @@ def _states(folder: str) -> str:
         return ""
 
 
-def _private_memory(pid: int) -> int:
-    """Return how many bytes of memory a process has that belong to no file. Raises OSError."""
-    with open(f"/proc/{pid}/status", "rb") as file:
-        lines = file.read().splitlines()
-    fields = dict(line.split(b":", 1) for line in lines)
-    own = (fields.get(name, b"0 kB") for name in (b"RssAnon", b"RssShmem"))
+def _own_memory(pid: int, exact: bool) -> int | None:
+    """Return how many bytes of memory a process has that belong to no file.
+
+    If `exact`, its share of what it has together with others, as after a fork; None where the
+    system does not tell that.
+    """
+    place, kind = ("smaps_rollup", b"Pss_") if exact else ("status", b"Rss")
+    try:
+        with open(f"/proc/{pid}/{place}", "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    fields = dict(line.split(b":", 1) for line in lines if b":" in line)
+    if kind + b"Anon" not in fields:
+        return None
+    own = (fields.get(kind + name, b"0 kB") for name in (b"Anon", b"Shmem"))
     return sum(int(text.split()[0]) * 1024 for text in own)
 
 

@@ -1,6 +1,12 @@
 """Stage 12, Serve Files from a Directory: the files of one folder, and nothing outside it."""
 
+import itertools
+import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
@@ -10,24 +16,37 @@ from tester.attempt import Server
 from tester.facts import (
     Client,
     Words,
+    about,
     expect,
     expect_body,
+    expect_field,
     expect_length,
     expect_length_field,
     expect_media_type,
+    expect_option,
     expect_refused,
     expect_status,
+    fail,
     put_file,
     request_bytes,
 )
 from tester.response import Malformed, ResponseReader
-from tester.suite import edge, until
-from tester.wire import BadResponse, Connection
+from tester.suite import edge, until, waits
+from tester.wire import BadResponse, Connection, WireError
 
 STAGE = 12
 MEGABYTE = 1024 * 1024
+WARM_UP = 16 * MEGABYTE  # The size of a file that brings a server to the memory that it works with.
 LARGE = 64 * MEGABYTE  # The size of a file that is too large to be held in memory.
-MEMORY = 16 * MEGABYTE  # By so much may the server grow while it sends that file.
+# By this much may the server grow when it sends that file after the other. One that reads files
+# whole grows by 48 MB at least; one with a garbage collector (Node: 25 MB) needs some room.
+MEMORY = LARGE // 2
+GROWING = 12 * MEGABYTE  # More than the system takes at once: the server is not done with it yet.
+LOOKS = 60  # At a file that is replaced all the time.
+SIZES = 300, 20_000  # Bytes of the files that replace each other.
+# What a name may begin and end with, and a request target must escape; and what it need not.
+ESCAPED_SIGNS = " \t%?#é"
+PLAIN_SIGNS = "+;=&'~@$!*(),:"
 
 
 def expect_file(client: Client, target: str, content: bytes) -> None:
@@ -50,8 +69,18 @@ def expect_kept_secret(client: Client, target: str, secret: bytes) -> None:
     expect_refused(response)
 
 
-def download(connection: Connection, target: str, file: BinaryIO) -> Iterator[int]:
-    """Fail unless a file of LARGE bytes arrives whole; yield how much has come, again and again.
+def put_holes(server: Server, words: Words, size: int) -> str:
+    """Put a file of `size` bytes into the folder; the holes in it need no place on the disk."""
+    target = put_file(server, words.word(), words.data(MEGABYTE))
+    with (server.public / target.rpartition("/")[2]).open("r+b") as file:
+        for place in (size // 2 - 1000, size - MEGABYTE):
+            file.seek(place)
+            file.write(words.data(MEGABYTE))
+    return target
+
+
+def download(connection: Connection, target: str, file: BinaryIO, size: int) -> Iterator[int]:
+    """Fail unless a file of `size` bytes arrives whole; yield how much has come, again and again.
 
     Nothing of it is kept: what comes is compared with `file`, piece by piece.
     """
@@ -65,18 +94,18 @@ def download(connection: Connection, target: str, file: BinaryIO) -> Iterator[in
         except Malformed as cause:
             raise BadResponse(connection, cause) from None
     expect_status(reader.response, 200)
-    expect_length(reader.response, LARGE)
+    expect_length(reader.response, size)
     data, received = reader.extra, 0
     while True:
         expect(data == file.read(len(data)), f"the body is wrong somewhere after byte {received}")
         received += len(data)
         yield received
-        if received >= LARGE:
+        if received >= size:
             break
         connection.arrivals.clear()
-        data = connection.receive(doing=f"sending the body: {received} of {LARGE} bytes had come")
-        expect(data, f"the connection ended when {received} of {LARGE} bytes had come")
-    expect(received == LARGE, f"the body has {received} bytes, not {LARGE}")
+        data = connection.receive(doing=f"sending the body: {received} of {size} bytes had come")
+        expect(data, f"the connection ended when {received} of {size} bytes had come")
+    expect(received == size, f"the body has {received} bytes, not {size}")
 
 
 def test_file_arrives_byte_for_byte(client: Client, words: Words, server: Server) -> None:
@@ -126,11 +155,141 @@ def test_names_are_decoded(client: Client, words: Words, server: Server) -> None
     Hint: The file's name is the path as you decode it for `/echo/`: cut at `?` first, then decode
         once. A `+` in a path is a plus.
     """
-    for sign in (" ", "é", "日本", "+", "%", "?", "&"):
+    for sign in (" ", "é", "日本", "+", "%z", "?", "&"):
         name, content = f"{words.word()}{sign}{words.word()}.txt", words.data(20)
         target = put_file(server, name, content)
         expect_file(client, target.replace("%2B", "+"), content)
-    expect_file(client, f"{target}?{words.word()}={words.word()}.html", content)
+
+
+def test_ends_of_a_name(client: Client, words: Words, server: Server) -> None:
+    """A name may begin and end with any character: a space, `+`, `%`, `;` and others.
+
+    Why: `strip()` makes another name of ` notes`. And in a path, `;`, `&` and `+` mean nothing:
+        only `?` ends it (RFC 3986 section 3.3).
+    Hint: Do not `strip()` the path, and cut it at the first `?` only, as it was sent. Python's
+        `urlparse` cuts at `;` as well; `urlsplit` does not.
+    """
+    for sign in ESCAPED_SIGNS + PLAIN_SIGNS:
+        for name in (f"{sign}z{words.word()}{sign}", f"{words.word()}/{sign}{sign}z{sign}"):
+            content = words.data(20)
+            target = put_file(server, name, content)
+            expect_file(client, target, content)
+            if sign in PLAIN_SIGNS:
+                expect_file(client, f"/files/{name}", content)
+
+
+@edge
+def test_names_are_decoded_once(client: Client, words: Words, server: Server) -> None:
+    """A name is decoded once only: `/files/50%2525` asks for the file `50%25`.
+
+    Why: What is decoded twice asks for another file than the client means
+        (RFC 3986 section 2.4).
+    Hint: Call `unquote` in one place, when the target is taken apart.
+    """
+    for name in (f"{words.word()}%25", f"%41{words.word()}", f"%2e%2e%2f{words.word()}"):
+        content = words.data(20)
+        expect_file(client, put_file(server, name, content), content)
+
+
+def test_all_of_the_path_is_the_name(client: Client, words: Words, server: Server) -> None:
+    """All that follows the first `/files/` is the file's path: `/files/a/files/b.txt` too.
+
+    Why: A folder may be called `files`, and a file `self.txt`. What cuts the path anywhere else
+        finds no such file, or another one.
+    Hint: `path.removeprefix("/files/")`. `path.split("/files/")[1]` and `replace` cut everywhere;
+        `lstrip("/files/")` takes away every one of the characters `/`, `f`, `i`, `l`, `e` and `s`.
+    """
+    word = words.word()
+    for name in (
+        f"{word}/files/{words.word()}.txt",
+        f"files/{word}.txt",
+        f"files/files/{words.word()}/files/{word}",
+        f"self-{words.word()}.txt",
+        f"elif/{words.word()}",
+        f"{word}/echo/{words.word()}",
+        f"{words.word()}/files",
+    ):
+        content = words.data(20)
+        expect_file(client, put_file(server, name, content), content)
+
+
+def test_query_is_no_part_of_a_name(client: Client, words: Words, server: Server) -> None:
+    """A query changes nothing: `/files/notes.txt?page=2` is the file `notes.txt`.
+
+    Why: The path ends at the first `?` (RFC 3986 section 3.4). Browsers often add a query, so that
+        a file is loaded anew.
+    Hint: Find the file with the path that you have cut off at `?`, not with the whole target.
+    """
+    content = words.data(30)
+    target = put_file(server, f"{words.word()}.txt", content)
+    for query in ("", f"{words.word()}=1", f"{words.word()}.html", f"a=../{words.word()}/?b=%2F"):
+        expect_file(client, f"{target}?{query}", content)
+    expect_status(client.ask(f"/files/{words.word()}?{target}"), 404)
+
+
+def test_files_are_read_anew(client: Client, words: Words, server: Server) -> None:
+    """A file that has changed on the disk is sent as it is now; one that is gone is 404.
+
+    Why: The folder belongs to others, too: editors, uploads, other programs. What was right for the
+        last request may be wrong for this one.
+    Hint: Open the file for each request. Do not keep its content in a dict or an `lru_cache`, and
+        do not make a list of the files when the server starts.
+    """
+    name = f"{words.word()}.txt"
+    expect_status(client.ask(f"/files/{name}"), 404)
+    for size in (20, 300, 5):
+        content = words.data(size)
+        expect_file(client, put_file(server, name, content), content)
+    (server.public / name).unlink()
+    expect_status(client.ask(f"/files/{name}"), 404)
+
+
+def test_old_clients_get_files(client: Client, words: Words, server: Server) -> None:
+    """An HTTP/1.0 client gets files as well, byte for byte, or 404.
+
+    Why: Only the end of the connection and the fields differ in HTTP/1.0. What a path names does
+        not (RFC 9112 section 2.3).
+    Hint: Compare the version where it matters, and not to choose the answer.
+    """
+    content = words.data(70_000)
+    for target, status in (
+        (put_file(server, f"{words.word()}/{words.word()} .bin", content), 200),
+        (f"/files/{words.word()}", 404),
+    ):
+        response = client.ask(target, version="1.0")
+        expect_status(response, status)
+        if status == 200:
+            expect_body(response, content)
+
+
+def test_answers_with_files_are_like_others(client: Client, words: Words, server: Server) -> None:
+    """An answer with a file bears `Date`, `Server` and a length, like all others.
+
+    Why: A rule that holds for pages holds for files, too. A part of the program that writes its
+        own head easily forgets a field (RFC 9110 section 6.6.1).
+    Hint: Let all answers go through the one function that writes heads.
+    """
+    file = put_file(server, f"{words.word()}/{words.word()}.txt", words.data(30))
+    folder = file.rpartition("/")[0]
+    for target in (file, folder, f"{folder}/{words.word()}", f"/files/../{words.word()}"):
+        response = client.ask(target)
+        with about(f"GET {target}"):
+            expect_field(response, "Date", lambda value: True, "the time of the answer")
+            expect_field(response, "Server", re.compile(r".*\S.*"), "the name of your program")
+            expect_length_field(response)
+
+
+@until(14)
+def test_answers_with_files_say_close(client: Client, words: Words, server: Server) -> None:
+    """An answer with a file says `Connection: close`, like all others, as the connection ends.
+
+    Why: A client that is not told sends its next request into a closed door
+        (RFC 9112 section 9.6). From stage 15 on, connections do stay open.
+    Hint: Let all answers go through the one function that writes heads.
+    """
+    file = put_file(server, f"{words.word()}.txt", words.data(30))
+    for target in (file, f"{file}{words.word()}"):
+        expect_option(client.ask(target), "close")
 
 
 def test_missing_file_is_not_found(client: Client, words: Words, server: Server) -> None:
@@ -191,6 +350,8 @@ def test_dots_do_not_lead_outside(client: Client, words: Words, server: Server) 
         f"{up}{str(outside).lstrip('/')}",
     ):
         expect_kept_secret(client, f"/files/{path}", secret)
+        expect_kept_secret(client, f"/files/{path}?{words.word()}", secret)
+    expect_kept_secret(client, f"/files../{name}", secret)
     client.expect_serving()
 
 
@@ -254,6 +415,7 @@ def test_sibling_folder_is_outside(client: Client, words: Words, server: Server)
         f"{sibling}/{name}",
     ):
         expect_kept_secret(client, f"/files/{path}", secret)
+    expect_kept_secret(client, f"/files-{ending}/{name}", secret)
     client.expect_serving()
 
 
@@ -269,6 +431,121 @@ def test_folder_is_no_file(client: Client, words: Words, server: Server) -> None
     for path in ("/files/", f"/files/{folder}", f"/files/{folder}/"):
         expect_refused(client.ask(path))
     client.expect_serving()
+
+
+@edge
+def test_one_file_has_one_name(client: Client, words: Words, server: Server) -> None:
+    """A file has one name: `/files/notes.txt/` and `/files//notes.txt` are a 4xx.
+
+    Why: To a cache, and to whoever checks paths before you, these are different paths. If all of
+        them bring the file, what is forbidden under one name is had under another
+        (RFC 3986 section 6.2).
+    Hint: A `Path` forgets `.`, double slashes and a slash at the end. So look at the text: split it
+        at `/`, and refuse a part that is empty, `.` or `..`.
+    """
+    folder, name, content = words.word(), f"{words.word()}.txt", words.word(30).encode()
+    target = put_file(server, name, content)
+    put_file(server, f"{folder}/{name}", words.data(10))
+    for path in (
+        f"{target}/",
+        f"{target}%2F",
+        f"{target}/.",
+        f"/files/./{name}",
+        f"/files/%2e/{name}",
+        f"/files//{name}",
+        f"/files/%2F{name}",
+        f"/files/{folder}/../{name}",
+        f"/files/{folder}/%2e%2e/{name}",
+        f"/files/{folder}//{name}",
+        f"/files/{folder}/./{name}",
+        f"/files/{folder}/{name}/",
+    ):
+        with about(f"GET {path}"):
+            expect_refused(client.ask(path))
+    expect_file(client, target, content)
+
+
+@edge
+@waits
+def test_length_and_bytes_are_of_one_file(client: Client, words: Words, server: Server) -> None:
+    """A file that changes while it is sent arrives whole by its own length, the old or the new one.
+
+    Why: If the length is of one file and the bytes are of another, the client waits for bytes that
+        never come, or takes too many for the next answer (RFC 9112 section 6.3).
+    Hint: Open the file, then ask that open file for its length, `os.fstat(file.fileno()).st_size`,
+        and send this many bytes of it, not all up to its end.
+    """
+    target = put_holes(server, words, GROWING)
+    path = server.public / target.rpartition("/")[2]
+    old = path.read_bytes()
+    connection = client.connect()
+    connection.send(request_bytes(target))
+    with about("a file that grows while it is sent", connection):
+        connection.wait_for_bytes()
+        with path.open("ab") as file:
+            file.write(words.data(MEGABYTE))
+        response = connection.read_response()
+        client.expect_nothing_more(connection)
+        expect_status(response, 200)
+        expect_body(response, old)
+    path.unlink()
+    contents = [words.data(size) for size in SIZES]
+    target = put_file(server, words.word(), contents[0])
+    with _replacing(server.public / target.rpartition("/")[2], contents):
+        for _ in range(LOOKS):
+            _expect_one_of(client, target, contents)
+
+
+@contextmanager
+def _replacing(path: Path, contents: list[bytes]) -> Iterator[None]:
+    """Replace the file at `path` by the next of `contents`, as fast as can be, meanwhile."""
+    over = threading.Event()
+    fresh = path.parent.parent / f"{path.name}-fresh"
+
+    def replace() -> None:
+        """Put a whole file in its place in one step: it is never missing, and never half."""
+        for content in itertools.cycle(contents):
+            if over.is_set():
+                break
+            fresh.write_bytes(content)
+            fresh.replace(path)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(replace)
+        try:
+            yield
+        finally:
+            over.set()
+        done.result()
+
+
+def _expect_one_of(client: Client, target: str, contents: list[bytes]) -> None:
+    """Fail unless the answer is whole, and its body is one of `contents`."""
+    sizes = " or ".join(str(len(content)) for content in contents)
+    connection = client.connect()
+    connection.send(request_bytes(target))
+    try:
+        with about("a file that is replaced all the time", connection):
+            response = connection.read_response()
+            client.expect_nothing_more(connection)
+    except WireError as error:
+        if not error.doing.startswith("sending the body"):
+            raise
+        fail(
+            "of a file that was replaced just then, less came than Content-Length says",
+            f"one of the two files, whole: {sizes} bytes",
+            f"the end while {error.doing}",
+            connection=connection,
+        )
+    connection.close()
+    expect_status(response, 200)
+    expect(
+        response.body in contents,
+        f"of a file that was replaced just then, {len(response.body)} bytes came, and they are"
+        " neither the old file nor the new one",
+        f"one of the two files, whole: {sizes} bytes",
+        f"{len(response.body)} bytes",
+    )
 
 
 @edge
@@ -370,32 +647,28 @@ def test_link_that_leads_outside(client: Client, words: Words, server: Server) -
 
 @edge
 def test_huge_file_needs_little_memory(client: Client, words: Words, server: Server) -> None:
-    """A file of 64 MB arrives whole, and costs the server less than 16 MB of memory.
+    """A file of 64 MB arrives whole, and the server never holds all of it in memory.
 
     Why: If every download held its file in memory, a few clients with large files would fill it.
     Hint: Do not `read()` all of the file. Read 64 KB, send them, and so on to the end;
-        `os.stat(path).st_size` tells Content-Length beforehand.
+        `os.fstat(file.fileno()).st_size` tells Content-Length beforehand.
     """
-    # What the server needs for its first file is no part of the price.
-    client.ask(put_file(server, words.word(), words.data(MEGABYTE)))
-    target = put_file(server, words.word(), words.data(MEGABYTE))
-    path = server.public / target.rpartition("/")[2]
-    with path.open("r+b") as file:  # The holes in it need no place on the disk.
-        for place in (LARGE // 2 - 1000, LARGE - MEGABYTE):
-            file.seek(place)
-            file.write(words.data(MEGABYTE))
-    before = most = server.memory()
-    looks = 0
-    with path.open("rb") as file:
-        for received in download(client.connect(), target, file):
-            if received >= looks * LARGE // 8:
-                most = max(most, server.memory())
-                looks += 1
-    path.unlink()
+    before = most = 0
+    for size in (WARM_UP, LARGE):
+        target = put_holes(server, words, size)
+        path = server.public / target.rpartition("/")[2]
+        before = most = server.memory()  # After the first, which is no part of the price.
+        looks = 0
+        with path.open("rb") as file:
+            for received in download(client.connect(), target, file, size):
+                if received >= looks * size // 8:
+                    most = max(most, server.memory())
+                    looks += 1
+        path.unlink()
     grown = most - before
     expect(
         grown < MEMORY,
-        f"the server grew by {grown // MEGABYTE} MB while it sent a file of 64 MB",
-        "a server that grows by less than 16 MB",
+        f"the server grew by {grown // MEGABYTE} MB while it sent a file of {LARGE // MEGABYTE} MB",
+        f"a server that grows by less than {MEMORY // MEGABYTE} MB",
         f"{before // MEGABYTE} MB before, {most // MEGABYTE} MB meanwhile",
     )
