@@ -311,7 +311,7 @@ def locate(name: bytes) -> bytes:
     if len(parts[-1]) > 255:
         raise Refusal(404, "No file has so long a name.")
     real = b"" if b"\0" in name else os.path.realpath(os.path.join(root, name.lstrip(b"/")))
-    if b".." in parts or not real.startswith(root.rstrip(b"/") + b"/"):
+    if {b".", b".."} & {*parts} or not real.startswith(root.rstrip(b"/") + b"/"):
         raise Refusal(403, "There is nothing for you out there.")
     if b"" in name.split(b"/"):
         raise Refusal(404, "A name has no empty part.")

@@ -3,8 +3,8 @@
 The standard library brings the threads, the sending of heads and the log; the reading of heads
 and bodies is added, as the library's own is too lenient. It keeps every rule of stage 18 and,
 where the contract leaves a choice, chooses unlike the stages: HTML error pages, head and body sent
-apart, refused bodies skipped after the answer, folders' `..` followed while they stay inside,
-everything but images and archives compressed, 408 even to a client that never said a word.
+apart, refused bodies skipped after the answer, everything but images and archives compressed, 408
+even to a client that never said a word.
 """
 
 from __future__ import annotations
@@ -350,8 +350,10 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refused(403, "That is out of bounds.", close=False)
         if len(os.path.basename(os.fsencode(path))) > 255:
             raise Refused(404, "No file has so long a name.", close=False)
-        if name.endswith("/") or os.path.isdir(path):
+        if os.path.isdir(path):
             raise Refused(403, "That is a folder.", close=False)
+        if {"", ".", ".."} & {*name.split("/")}:
+            raise Refused(404, "A file has one name only.", close=False)
         return path
 
     def download(self, path: str) -> None:

@@ -67,7 +67,8 @@ function acceptsGzip(value) {
 /** The real path of a file under the root. */
 function locate(name) {
   const asked = name.toString();
-  if (asked.includes("\0") || /[/\\]$|^$/.test(asked)) throw new Refusal(404);
+  const odd = asked.split("/").some((part) => ["", ".", ".."].includes(part));
+  if (odd || asked.includes("\0") || asked.endsWith("\\")) throw new Refusal(404);
   let place = path.resolve(root, asked.replace(/\\/g, "/").replace(/^\/+/, "./"));
   try {
     place = fs.realpathSync(place);

@@ -408,9 +408,10 @@ class Handler(socketserver.StreamRequestHandler):
         """Return the real path of the file that is meant."""
         name = os.fsdecode(self.path[len(b"/files/") :])
         root = self.server.root
-        outside = "\0" in name or ".." in name.replace("\\", "/").split("/")
-        path = "" if outside else os.path.realpath(os.path.join(root, name))
-        if os.path.commonprefix([path, root + os.sep]) != root + os.sep or name.endswith("/"):
+        parts = name.split("/")
+        odd = {"", ".", ".."} & {*parts} or "\0" in name or ".." in name.split("\\")
+        path = "" if odd else os.path.realpath(os.path.join(root, name))
+        if os.path.commonprefix([path, root + os.sep]) != root + os.sep:
             raise Refusal(400, ends=False)
         if os.path.isdir(path):
             raise Refusal(409, ends=False)
@@ -478,11 +479,14 @@ class Handler(socketserver.StreamRequestHandler):
         fields |= {"Content-Length": str(length)} if status != 204 else {}
         if kind:
             fields["Content-Type"] = write_type(kind)
+        left = 0 if self.method == "HEAD" else length
         with content:
-            first = b"" if self.method == "HEAD" else content.read(PIECE_BYTES)
+            first = content.read(min(left, PIECE_BYTES))
             self.transmit(self.make_head(status, fields) + first)
-            while first and (piece := content.read(PIECE_BYTES)):
+            left -= len(first)
+            while left and (piece := content.read(min(left, PIECE_BYTES))):
                 self.transmit(piece)
+                left -= len(piece)
 
     def accepts_gzip(self) -> bool:
         """Return whether the client takes gzip."""
