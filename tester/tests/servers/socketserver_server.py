@@ -213,6 +213,8 @@ class Handler(socketserver.StreamRequestHandler):
     def read_head(self) -> None:
         """Read a request up to the empty line."""
         self.source.allow(IDLE_SECONDS)
+        self.rfile.peek(1)
+        self.source.allow(IDLE_SECONDS)  # A head's time begins with its first byte.
         line, room = "", HEAD_BYTES
         while not line:
             line = self.read_line(room, 414)
