@@ -24,7 +24,7 @@ MISTAKES = (
         rule="test_answers_many_requests_on_one_connection",
         title="Each answer says close, though the connection stays open",
         changes=(('"keep-alive" if response.keep else "close"', '"close"'),),
-        words="the answer says Connection: close",
+        words="the response says Connection: close",
     ),
     Mistake(
         stage=15,
@@ -49,6 +49,22 @@ MISTAKES = (
     ),
     Mistake(
         stage=15,
+        rule="test_serves_several_connections_in_turn",
+        title=("Once a client has said Connection: close, no connection is kept any more"),
+        changes=(
+            (
+                '    unasked = "expect" in request.fields',
+                (
+                    '    if "close" in options:\n'
+                    "        stopping.set()\n"
+                    '    unasked = "expect" in request.fields'
+                ),
+            ),
+        ),
+        words="request 2 on this connection",
+    ),
+    Mistake(
+        stage=15,
         rule="test_obeys_connection_close",
         title="Connection: close is ignored",
         changes=(('unasked or "close" in options or', "unasked or"),),
@@ -69,6 +85,18 @@ MISTAKES = (
         changes=(('stays = request.minor > 0 or "keep-alive" in options', "stays = True"),),
         words="went on answering",
         row=64,
+    ),
+    Mistake(
+        stage=15,
+        rule="test_http_1_0_closes_by_default",
+        title="A POST in HTTP/1.0 keeps the connection open",
+        changes=(
+            (
+                'request.minor > 0 or "keep-alive" in options',
+                ('request.minor > 0 or "keep-alive" in options or request.method == "POST"'),
+            ),
+        ),
+        words="went on answering",
     ),
     Mistake(
         stage=15,
@@ -139,7 +167,19 @@ MISTAKES = (
         changes=(
             ('stays = request.minor > 0 or "keep-alive" in options', "stays = request.minor > 0"),
         ),
-        words="not keep-alive",
+        words="the response says Connection: close",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_http_1_0_can_ask_to_stay",
+        title=("A POST in HTTP/1.0 ends the connection, even if the client asks to stay"),
+        changes=(
+            (
+                'request.minor > 0 or "keep-alive" in options',
+                ('request.minor > 0 or ("keep-alive" in options and request.method != "POST")'),
+            ),
+        ),
+        words="Connection: close",
     ),
     Mistake(
         stage=15,
@@ -181,6 +221,246 @@ MISTAKES = (
                 "connection.sendall(build_head(response))",
             ),
         ),
-        words="each answer for",
+        words="each response to",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_no_stall_between_requests",
+        title="The echo of a body is sent by two calls, and the second is held back",
+        changes=(
+            (
+                ("            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)"),
+                "            pass",
+            ),
+            (
+                'connection.sendall(build_head(response) + next(response.body, b""))',
+                (
+                    'first = b"" if response.content_type == BINARY else '
+                    'next(response.body, b"")\n'
+                    "    connection.sendall(build_head(response) + first)"
+                ),
+            ),
+        ),
+        words="each response to POST",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_keeps_the_connection_on_every_path",
+        title="An upload ends the connection",
+        changes=(
+            (
+                (
+                    'response.keep = stays and not (unasked or "close" in options or '
+                    "stopping.is_set())"
+                ),
+                (
+                    'response.keep = stays and response.status[:3] != "201" and not '
+                    '(unasked or "close" in options or stopping.is_set())'
+                ),
+            ),
+        ),
+        words="says Connection: close",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_keeps_the_connection_on_every_path",
+        title="A query ends the connection",
+        changes=(
+            (
+                (
+                    'response.keep = stays and not (unasked or "close" in options or '
+                    "stopping.is_set())"
+                ),
+                (
+                    "response.keep = stays and not request.query and not (unasked or "
+                    '"close" in options or stopping.is_set())'
+                ),
+            ),
+        ),
+        words="says Connection: close",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_keeps_the_connection_on_every_path",
+        title=("The first User-Agent on a connection is taken for that of all its requests"),
+        changes=(
+            (
+                "        request = parse_request(head)\n",
+                (
+                    "        request = parse_request(head)\n"
+                    '        agent = request.fields.get("user-agent", "")\n'
+                    '        request.fields["user-agent"] = '
+                    'vars(kept).setdefault("agent", agent)\n'
+                ),
+            ),
+            (
+                "log_lock = threading.Lock()",
+                "kept = threading.local()\nlog_lock = threading.Lock()",
+            ),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_sees_what_changed_between_two_requests",
+        title="A file is read once, and what it held then is sent from then on",
+        changes=(
+            (
+                (
+                    "    content_type = CONTENT_TYPES.get(path.suffix.lower(), BINARY)\n"
+                    "    return Response(body=read_file(file, size)"
+                ),
+                (
+                    "    content_type = CONTENT_TYPES.get(path.suffix.lower(), BINARY)\n"
+                    "    pieces, size = KEPT.setdefault(path, ([*read_file(file, "
+                    "size)], size))\n"
+                    "    return Response(body=iter(pieces)"
+                ),
+            ),
+            ("log_lock = threading.Lock()", "KEPT: dict = {}\nlog_lock = threading.Lock()"),
+        ),
+        words="changed 1 times",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_obeys_connection_close_everywhere",
+        title="A response that is an error ignores Connection: close",
+        changes=(('"close" in options or', '("close" in options and response.status < "4") or'),),
+        words="does not say Connection: close",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_obeys_connection_close_everywhere",
+        title="Connection: close is obeyed for GET only",
+        changes=(('"close" in options or', '("close" in options and request.method == "GET") or'),),
+        words="does not say Connection: close",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_says_whether_the_connection_stays",
+        title="The connection ends after an error, and the response does not say so",
+        changes=(
+            ("    return response.keep\n", '    return response.keep and response.status < "4"\n'),
+        ),
+        words="did not say Connection: close",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_says_whether_the_connection_stays",
+        title="HEAD ends the connection, and its response does not say so",
+        changes=(
+            (
+                "    return response.keep\n",
+                '    return response.keep and not head.startswith("HEAD")\n',
+            ),
+        ),
+        words="did not say Connection: close",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_five_hundredth_request_is_like_the_first",
+        title="A connection ends after two hundred requests, and no response says so",
+        changes=(
+            (
+                "            while serve_request(connection):\n",
+                (
+                    "            for _ in range(200):\n"
+                    "                if not serve_request(connection):\n"
+                    "                    break\n"
+                ),
+            ),
+        ),
+        words="request 201 on one connection",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_five_hundredth_request_is_like_the_first",
+        title=(
+            "A function calls itself for the next request, until it has called itself too often"
+        ),
+        changes=(
+            (
+                (
+                    "            while serve_request(connection):\n"
+                    "                busy.discard(threading.current_thread())  # The "
+                    "next one is not yet in hand.\n"
+                ),
+                "            serve_request(connection)\n",
+            ),
+            (
+                "    return response.keep\n",
+                (
+                    "    busy.discard(threading.current_thread())\n"
+                    "    return response.keep and call_again(serve_request, connection)\n"
+                ),
+            ),
+            (
+                "def serve_connection(",
+                (
+                    "def call_again(function: Callable, connection: socket.socket) "
+                    "-> bool:\n"
+                    '    """Call it."""\n'
+                    "    return (lambda: function(connection))()\n"
+                    "\n"
+                    "\n"
+                    "def serve_connection("
+                ),
+            ),
+        ),
+        words="on one connection",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_client_that_hangs_up_ends_the_connection",
+        title="The end of a connection is read again and again",
+        changes=(
+            (
+                (
+                    "    if data := connection.recv(PIECE):\n"
+                    "        return data\n"
+                    '    raise ConnectionError("the client has left")\n'
+                ),
+                (
+                    "    while not (data := connection.recv(PIECE)):\n"
+                    "        pass\n"
+                    "    return data\n"
+                ),
+            ),
+        ),
+        words="keeps the connection open",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_rest_of_what_is_too_long_is_no_request",
+        title="After 413 the connection stays, and the body is read as a request",
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                (
+                    "        response = error_page(str(error))\n"
+                    '        response.keep = str(error).startswith("413")\n'
+                ),
+            ),
+        ),
+        words="was read as the next request",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_rest_of_what_is_too_long_is_no_request",
+        title=("After 431 the connection stays, and the rest of the head is read as a request"),
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                (
+                    "        response = error_page(str(error))\n"
+                    '        response.keep = str(error).startswith("431")\n'
+                ),
+            ),
+            (
+                "in request.body if response.keep else",
+                "in request.body if response.keep and request else",
+            ),
+        ),
+        words="was read as the next request",
     ),
 )

@@ -115,4 +115,35 @@ MISTAKES = (
         words="the body of POST",
         row=63,
     ),
+    Mistake(
+        stage=17,
+        rule="test_body_of_a_refused_request_is_no_request",
+        title="What is left of a body is read away after a POST only",
+        changes=(
+            (
+                "in request.body if response.keep else",
+                'in request.body if response.keep and request.method == "POST" else',
+            ),
+        ),
+        words="the body of GET",
+    ),
+    Mistake(
+        stage=17,
+        rule="test_body_of_a_refused_request_is_no_request",
+        title="After 501 the connection stays, and the body is read as a request",
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                (
+                    "        response = error_page(str(error))\n"
+                    '        response.keep = str(error).startswith("501")\n'
+                ),
+            ),
+            (
+                "in request.body if response.keep else",
+                'in request.body if response.keep and response.status < "5" else',
+            ),
+        ),
+        words="was read as the next request",
+    ),
 )

@@ -1,0 +1,95 @@
+"""One request of each kind, so that a rule can be asked for on every path and with every method.
+
+A rule that a server keeps on one path is easily broken on another. The checks of the later stages
+walk through these lists; README.md here says which check asks for what.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tester.attempt import Server
+from tester.facts import Client, Words, ask_on, put_file
+from tester.response import Response
+from tester.wire import Connection
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A request that can be sent on any connection, and again and again."""
+
+    target: str
+    method: str = "GET"
+    fields: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+
+    def __str__(self) -> str:
+        """Return it as a failure names it: `POST /echo`."""
+        return f"{self.method} {self.target}"
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the response must be the same each time: an upload may say something else."""
+        return self.method == "GET" or self.target.startswith("/echo")
+
+    def ask(self, client: Client, *fields: tuple[str, str], **options: Any) -> Response:
+        """Send it on a connection of its own, with more `fields`, and return the response."""
+        more = (*self.fields, *fields)
+        return client.ask(self.target, self.method, more, self.body, **options)
+
+    def ask_on(
+        self, connection: Connection, /, *fields: tuple[str, str], **options: Any
+    ) -> Response:
+        """Send it on `connection`, with more `fields`, and return the response."""
+        more = (*self.fields, *fields)
+        return ask_on(connection, self.target, self.method, more, self.body, **options)
+
+
+def make_gets(words: Words, server: Server) -> list[Kind]:
+    """Return a GET for each path that there is: plain, and with a query."""
+    text = put_file(server, f"{words.word()}.txt", words.text(300))
+    image = put_file(server, f"{words.word()}/{words.word()}.png", words.data(300))
+    kinds = []
+    for query in ("", f"?{words.word()}={words.word()}"):
+        paths = "/", "/about", "/blog", f"/echo/{words.mixed()}", "/search", text, image
+        kinds += [Kind(path + query) for path in paths]
+        agent = ("User-Agent", f"{words.mixed()}/1.0 ({words.word()})")
+        kinds.append(Kind("/user-agent" + query, fields=(agent,)))
+    return kinds
+
+
+def make_posts(words: Words) -> list[Kind]:
+    """Return a POST for each path that takes one: plain, and with a query; empty bodies too."""
+    kinds = []
+    for query in ("", f"?{words.word()}={words.word()}"):
+        for path in ("/echo", f"/files/{words.word()}.txt", f"/files/{words.word()}.bin"):
+            body = b"" if path.endswith(".bin") else b"\r\n" + words.text(40) + b"\r\n\r\n"
+            kinds.append(Kind(path + query, "POST", body=body))
+    return kinds
+
+
+def make_refused(words: Words) -> list[Kind]:
+    """Return requests that a server must refuse at these stages: 404 and 405."""
+    body = words.word(30).encode()
+    return [
+        Kind(f"/{words.word()}"),
+        Kind(f"/about/{words.word()}?{words.word()}=1"),
+        Kind(f"/files/{words.word()}.txt"),
+        Kind("/about", "POST", body=body),
+        Kind(f"/echo/{words.word()}", "POST", body=body),
+        Kind(f"/{words.word()}", "POST", body=body),
+        Kind("/blog", "DELETE"),
+        Kind("/search", "PUT", body=body),
+    ]
+
+
+def make_rare(words: Words, server: Server) -> list[Kind]:
+    """Return requests with the methods of edge cases: HEAD, OPTIONS, and one that nobody knows."""
+    file = put_file(server, f"{words.word()}.txt", words.text(300))
+    heads = "/", f"/echo/{words.word()}", f"{file}?{words.word()}", f"/{words.word()}"
+    return [
+        *(Kind(path, "HEAD") for path in heads),
+        *(Kind(path, "OPTIONS") for path in ("/about", "*")),
+        Kind("/", words.word().upper()),
+    ]
