@@ -445,7 +445,10 @@ def serve_forever(listener: socket.socket) -> None:
         try:
             connection, _ = listener.accept()
             threading.Thread(target=serve_connection, args=(connection,), daemon=True).start()
-        except (OSError, RuntimeError):  # No descriptor or no thread is left: others will end soon.
+        except RuntimeError:  # No thread is left. Do not let this client wait for nothing.
+            connection.close()
+            slots.release()
+        except OSError:  # No descriptor is left: others will end soon.
             slots.release()
             time.sleep(0.1)
 
@@ -453,17 +456,26 @@ def serve_forever(listener: socket.socket) -> None:
 def finish_requests() -> None:
     """Wait until the requests in hand are answered, but not for long."""
     stopping.set()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C once more ends at once.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # Once more, and it ends at once.
     deadline = time.monotonic() + 1.8  # Seconds
     for thread in list(busy):
         thread.join(max(0, deadline - time.monotonic()))
+
+
+def seconds(text: str) -> float:
+    """`"2.5"` -> `2.5`. Raises ArgumentTypeError or ValueError for what nobody can wait for."""
+    number = float(text)
+    if not 0.001 <= number <= 10**9:  # Nor is `nan`, which compares as False.
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.001 and 10**9 seconds")
+    return number
 
 
 def read_settings(arguments: list[str]) -> None:
     """Fill in `settings` from the command line and the environment."""
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, default=os.environ.get("PORT", "4221"))
-    parser.add_argument("--idle-timeout", type=float, default=os.environ.get("IDLE_TIMEOUT", "5"))
+    parser.add_argument("--idle-timeout", type=seconds, default=os.environ.get("IDLE_TIMEOUT", "5"))
     parser.add_argument("--directory", type=lambda text: Path(text).resolve(), default="public")
     parser.add_argument("--quiet", action="store_true", help="print no line for each request")
     parser.parse_known_args(arguments, settings)
@@ -480,8 +492,9 @@ def open_listener() -> socket.socket:
     except (OSError, OverflowError) as error:
         sys.stderr.write(f"Can't use port {settings.port}: {error}. Free it, or set PORT.\n")
         raise SystemExit(2) from None
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]  # Descriptors, if we ask
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * MAX_CONNECTIONS), most))
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)  # Descriptors: ours, and if we ask
+    if now < 4 * MAX_CONNECTIONS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4 * MAX_CONNECTIONS), most))
     listener.listen(MAX_CONNECTIONS)  # So many may wait to be accepted.
     return listener
 
