@@ -27,7 +27,8 @@ settings = argparse.Namespace()  # Filled in by `read_settings`
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
-REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
+VISIBLE = "[!-~]"  # All that a target may hold: no space, no control character, no byte above 127
+REQUEST_LINE = re.compile(rf"({TOKEN}) ({VISIBLE}+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
 
 
 class HTTPError(Exception):

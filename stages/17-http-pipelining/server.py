@@ -46,7 +46,8 @@ stopping = threading.Event()  # Set when no connection is to be kept any more
 # --- Requests: from bytes to a Request ------------------------------------------------------------
 
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 section 5.6.2: the letters of a name
-REQUEST_LINE = re.compile(rf"({TOKEN}) ([!#-~]+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
+VISIBLE = "[!-~]"  # All that a target may hold: no space, no control character, no byte above 127
+REQUEST_LINE = re.compile(rf"({TOKEN}) ({VISIBLE}+) HTTP/([0-9])\.([0-9])")  # RFC 9112 section 3
 AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|([!$&'()*+\-.;=_~0-9A-Za-z]|%[0-9A-Fa-f]{2})+)(:[0-9]*)?"
 TARGET = re.compile(rf"\S+ (/[^#]*|(?i:http)://{AUTHORITY}([/?][^#]*)?)|OPTIONS \*")
 HOST_VALUE = re.compile(rf"({AUTHORITY})?")  # Section 3.2: it may be empty.

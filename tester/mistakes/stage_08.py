@@ -315,7 +315,7 @@ MISTAKES = (
         stage=8,
         rule="test_target_with_forbidden_bytes",
         title="A target may hold anything but white space",
-        changes=(("([!#-~]+) HTTP", r"(\S+) HTTP"),),
+        changes=(("({VISIBLE}+) HTTP", r"(\S+) HTTP"),),
         words="not 400",
     ),
     Mistake(
