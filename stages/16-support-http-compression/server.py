@@ -379,7 +379,10 @@ def send_response(connection: socket.socket, response: Response) -> None:
 
 def log(request: Request | None, response: Response) -> None:
     """Print one line for a request, in the Common Log Format that most servers share."""
-    what = f'"{request.method} {request.target} HTTP/1.{request.minor}"' if request else "-"
+    what = "-"
+    if request:
+        target = request.target.replace('"', "%22")  # A quote would seem to end the request.
+        what = f'"{request.method} {target} HTTP/1.{request.minor}"'
     now = time.strftime("[%d/%b/%Y:%H:%M:%S %z]")  # HOST: all clients are on this machine.
     with log_lock, contextlib.suppress(OSError):  # Nobody reads the log any more? Serve on.
         print(f"{HOST} - - {now} {what} {response.status[:3]} {response.length or '-'}", flush=True)
