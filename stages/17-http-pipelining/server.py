@@ -114,7 +114,7 @@ class Reader:
 
     def judge_request_line(self) -> bool:
         """Return whether it is there. Raises HTTPError if it is wrong, or can only become wrong."""
-        line, end, _ = self.buffer.lstrip(b"\r\n").partition(b"\r\n")
+        line, end, _ = re.sub(rb"\A(\r\n)*(\r\Z)?", b"", self.buffer).partition(b"\r\n")
         require(BEGINNING.match(line[:100]))
         if end:
             parse_request_line(line.decode("latin-1"))
