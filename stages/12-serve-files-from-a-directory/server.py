@@ -34,6 +34,7 @@ LINGER = 1.0  # Seconds that we wait for a client to hang up when we are done. n
 MAX_HEAD = 64 * 1024  # Bytes. Browsers send 1 to 8 KB; Node's limit is 16 KB, nginx's 32 KB.
 MAX_CONNECTIONS = 1500  # Each costs a thread, some 30 KB, and three descriptors at most.
 settings = argparse.Namespace()  # Filled in by `read_settings`
+CLIENT_GONE = (ConnectionError, BlockingIOError, TimeoutError)  # It has left, or says nothing.
 slots = threading.Semaphore(MAX_CONNECTIONS)
 log_lock = threading.Lock()  # One line at a time
 busy: set[threading.Thread] = set()  # Those that have a request in hand
@@ -210,7 +211,7 @@ def read_file(file: BinaryIO, length: int) -> Iterator[bytes]:
             length -= len(piece)
             yield piece
     if length:
-        raise ConnectionError("the file has become shorter than we promised")
+        raise OSError("the file has become shorter than we promised")
 
 
 def find_file(request: Request) -> Path | None:
@@ -310,7 +311,7 @@ def serve_request(connection: socket.socket) -> None:
         response = respond(request)
     except HTTPError as error:
         response = error_page(str(error))
-    except (ConnectionError, BlockingIOError, TimeoutError):  # It has left, or says nothing.
+    except CLIENT_GONE:
         raise
     except Exception:  # A mistake of ours: the client gets an answer all the same.
         traceback.print_exc()
@@ -323,11 +324,13 @@ def serve_request(connection: socket.socket) -> None:
 def serve_connection(connection: socket.socket) -> None:
     """Serve one client, whatever it does, and hang up."""
     try:
-        with contextlib.suppress(OSError):  # The client has left: there is nobody to tell.
+        with contextlib.suppress(*CLIENT_GONE):  # There is nobody to tell.
             for option, times in ((socket.SO_RCVTIMEO, 1), (socket.SO_SNDTIMEO, 12)):
                 limit = divmod(int(times * settings.idle_timeout * 10**6), 10**6)  # s, and µs
                 connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", *limit))
             serve_request(connection)
+    except Exception:  # A file can't be read any more: it is too late for another status.
+        traceback.print_exc()
     finally:
         hang_up(connection)
         busy.discard(threading.current_thread())
