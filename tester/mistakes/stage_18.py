@@ -32,6 +32,7 @@ MISTAKES = (
         rule="test_stream_sends_chunks",
         title="An empty chunk is sent in mid-stream",
         changes=(
+            ("        if piece:  # A", "        if True:  # A"),
             (
                 r'yield f"tick {number}\n".encode()',
                 r'yield f"tick {number}\n".encode() * (number != 3)',
