@@ -266,4 +266,216 @@ MISTAKES = (
         changes=(("body=read_file(file, size)", "body=file.read()"),),
         words="the server grew by",
     ),
+    Mistake(
+        stage=12,
+        rule="test_ends_of_a_name",
+        title="White space at the ends of a file's name is cut off",
+        changes=(
+            (
+                'request.path.removeprefix("/files/")',
+                'request.path.removeprefix("/files/").strip()',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_ends_of_a_name",
+        title="A path is cut at ; as if parameters came after it",
+        changes=(('return unquote(path or "/",', 'return unquote(path.partition(";")[0] or "/",'),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_names_are_decoded",
+        title="A + in a file's name is taken for a space",
+        changes=(
+            (
+                'request.path.removeprefix("/files/")',
+                'request.path.removeprefix("/files/").replace("+", " ")',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_names_are_decoded_once",
+        title="A file's name is decoded once more",
+        changes=(
+            (
+                'request.path.removeprefix("/files/")',
+                'unquote(request.path.removeprefix("/files/"))',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_all_of_the_path_is_the_name",
+        title="A file's path is cut at every /files/, and the second part is taken",
+        changes=(
+            ('request.path.removeprefix("/files/")', '(request.path.split("/files/") + [""])[1]'),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_all_of_the_path_is_the_name",
+        title="Every /files/ in a path is taken away, not only the first",
+        changes=(('request.path.removeprefix("/files/")', 'request.path.replace("/files/", "")'),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_all_of_the_path_is_the_name",
+        title="lstrip is given /files/, and takes away its characters from the name as well",
+        changes=(('request.path.removeprefix("/files/")', 'request.path.lstrip("/files/")'),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_query_is_no_part_of_a_name",
+        title="A file is looked for under the whole target, with its query",
+        changes=(
+            (
+                'request.path.removeprefix("/files/")',
+                'unquote(request.target).removeprefix("/files/")',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_query_is_no_part_of_a_name",
+        title="A query with .. in it is taken for an attack",
+        changes=(
+            (
+                'if {"", ".", ".."} & {*name',
+                'if ".." in request.query or {"", ".", ".."} & {*name',
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_files_are_read_anew",
+        title="A file is kept from its first request on, and never read again",
+        changes=(
+            (
+                "return Response(body=read_file(file, size), content_type=BINARY, length=size)",
+                (
+                    "kept = settings.__dict__.setdefault(str(path), file.read())\n"
+                    "    return Response(body=kept, content_type=BINARY)"
+                ),
+            ),
+        ),
+        words="the body",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_old_clients_get_files",
+        title="A client that speaks HTTP/1.0 gets no files",
+        changes=(
+            (
+                '    file = path.open("rb")\n',
+                (
+                    '    require(request.minor > 0, "505 HTTP Version Not Supported")\n'
+                    '    file = path.open("rb")\n'
+                ),
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_answers_with_files_are_like_others",
+        title="An answer with a file has no Date",
+        changes=(
+            (
+                '    lines += [f"{name}',
+                (
+                    "    if response.content_type == BINARY:\n"
+                    '        del fields["Date"]\n'
+                    '    lines += [f"{name}'
+                ),
+            ),
+        ),
+        words="no field Date",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_answers_with_files_say_close",
+        title="An answer with a file does not say that the connection ends",
+        changes=(
+            (
+                '    lines += [f"{name}',
+                (
+                    "    if response.content_type == BINARY:\n"
+                    '        del fields["Connection"]\n'
+                    '    lines += [f"{name}'
+                ),
+            ),
+        ),
+        words="no field Connection",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_one_file_has_one_name",
+        title="A slash at the end of a file's name is passed over",
+        changes=(
+            (
+                'request.path.removeprefix("/files/")',
+                'request.path.removeprefix("/files/").rstrip("/")',
+            ),
+            (' or "%2f" in request.target.lower().partition("?")[0]', ""),
+        ),
+        words="not a 4xx",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_one_file_has_one_name",
+        title="Nobody looks at the parts of a path, only at where it leads",
+        changes=(
+            (
+                (
+                    '    if {"", ".", ".."} & {*name.split("/")} or "%2f" in '
+                    'request.target.lower().partition("?")[0]:\n'
+                    "        return None\n"
+                ),
+                "",
+            ),
+        ),
+        words="not a 4xx",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_length_and_bytes_are_of_one_file",
+        title="The length is asked before the file is opened, and may be another's",
+        changes=(
+            (
+                ('    file = path.open("rb")\n    size = os.fstat(file.fileno()).st_size'),
+                '    size = path.stat().st_size\n    file = path.open("rb")',
+            ),
+        ),
+        words="of a file that changed just before",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_length_and_bytes_are_of_one_file",
+        title="A file is sent up to its end, though it has grown since its length was asked",
+        changes=(("file.read(min(length, PIECE))", "file.read(PIECE)"),),
+        words="a file that grows / bytes too many",
+    ),
+    Mistake(
+        stage=12,
+        rule="test_sibling_folder_is_outside",
+        title="Folder and name are joined as texts, so that the name may go on the folder's",
+        changes=(
+            ("GET_ROUTES.get(prefix)", '(path.startswith("/files") and show_file)'),
+            ('request.path.removeprefix("/files/")', 'request.path[6:].lstrip("/")'),
+            ("settings.directory / name", 'f"{settings.directory}{request.path[6:]}"'),
+            ("path.is_relative_to(settings.directory)", '".." not in request.path'),
+        ),
+        words="outside the folder",
+    ),
 )

@@ -115,4 +115,28 @@ MISTAKES = (
         changes=(('"X-Content-Type-Options": "nosniff",', ""),),
         words="no field X-Content-Type-Options",
     ),
+    Mistake(
+        stage=13,
+        rule="test_type_is_told_by_the_name_alone",
+        title="The type is told by the end of the whole target, with its query",
+        changes=(("path.suffix.lower()", "Path(request.target).suffix.lower()"),),
+        words="Content-Type is",
+    ),
+    Mistake(
+        stage=13,
+        rule="test_type_is_told_by_the_name_alone",
+        title="A file that looks like a page is sent as one, whatever its name",
+        changes=(
+            (
+                "    content_type = CONTENT_TYPES",
+                (
+                    '    if os.pread(file.fileno(), 9, 0).lower() == b"<!doctype":\n'
+                    "        return Response(body=read_file(file, size), "
+                    "content_type=HTML, length=size)\n"
+                    "    content_type = CONTENT_TYPES"
+                ),
+            ),
+        ),
+        words="Content-Type is",
+    ),
 )

@@ -584,4 +584,356 @@ MISTAKES = (
         ),
         words="of the body that stalled",
     ),
+    Mistake(
+        stage=14,
+        rule="test_type_of_a_body_does_not_matter",
+        title="A body that is called a form is taken apart as one",
+        changes=(
+            (
+                "copy.writelines(request.body)",
+                (
+                    'form = "form" in request.fields.get("content-type", "")\n'
+                    '    body = b"".join(request.body)\n'
+                    '    copy.write(unquote(body.decode("latin-1")).encode("latin-1") if '
+                    "form else body)"
+                ),
+            ),
+        ),
+        words="the body",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stored_body_may_hold_anything",
+        title="The line ends of an upload are changed, as text mode does",
+        changes=(
+            (
+                "file.writelines(request.body)",
+                'file.writelines(piece.replace(b"\\r\\n", b"\\n") for piece in request.body)',
+            ),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stores_under_the_very_name",
+        title="A file is stored under its name and the query",
+        changes=(
+            (
+                "    with tempfile.TemporaryDirectory(",
+                (
+                    "    path = "
+                    'path.with_name(f"{path.name}?{request.query}".rstrip("?").replace("/", ""))\n'
+                    "    with tempfile.TemporaryDirectory("
+                ),
+            ),
+        ),
+        words="did not store",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_stores_under_the_very_name",
+        title="White space at the ends of an upload's name is cut off",
+        changes=(
+            (
+                'request.path.removeprefix("/files/")',
+                'request.path.removeprefix("/files/").strip()',
+            ),
+        ),
+        words="did not store",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_old_clients_send_bodies",
+        title="A body is read in HTTP/1.1 only",
+        changes=(
+            (
+                "read_body(reader, request, body_length(request))",
+                "read_body(reader, request, body_length(request) * request.minor)",
+            ),
+        ),
+        words="the body has 0 bytes",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_method_that_the_path_does_not_have",
+        title="PATCH is answered like GET",
+        changes=(('"HEAD": GET_ROUTES, ', '"HEAD": GET_ROUTES, "PATCH": GET_ROUTES, '),),
+        words="not 405",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_method_that_the_path_does_not_have",
+        title="With a query, any method is answered like GET",
+        changes=(
+            (
+                "ROUTES.get(request.method, {})",
+                "ROUTES.get(request.method, {}) if not request.query else GET_ROUTES",
+            ),
+        ),
+        words="not 405",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_file_is_not_sent_for_other_methods",
+        title="DELETE of a file sends the file, and deletes nothing",
+        changes=(
+            ('"POST": POST_ROUTES}', '"POST": POST_ROUTES, "DELETE": {"/files/": show_file}}'),
+        ),
+        words="not 405",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_length_that_is_no_number",
+        title="Content-Length is only looked at for POST",
+        changes=(
+            (
+                "read_body(reader, request, body_length(request))",
+                (
+                    "read_body(reader, request, body_length(request) if request.method "
+                    '== "POST" else 0)'
+                ),
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_head_is_get_without_the_body",
+        title="HEAD of what is not found is answered with a body",
+        changes=(
+            (
+                "        response.body = iter(())  # All",
+                (
+                    '        if response.status == "200 OK":\n'
+                    "            response.body = iter(())\n"
+                    "        pass  # All"
+                ),
+            ),
+        ),
+        words="the answer to HEAD has a body",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_head_is_get_without_the_body",
+        title="HEAD of a file says that its length is 0",
+        changes=(
+            (
+                "        response.body = iter(())  # All",
+                (
+                    '        if "/files/" in head:\n'
+                    "            response.length = 0\n"
+                    "        response.body = iter(())  # All"
+                ),
+            ),
+        ),
+        words="Content-Length is",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_head_sees_what_post_has_stored",
+        title="HEAD keeps the length of a file from the first time on",
+        changes=(
+            (
+                "    content_type = CONTENT_TYPES",
+                (
+                    '    if request.method == "HEAD":\n'
+                    "        size = settings.__dict__.setdefault(str(path), size)\n"
+                    "    content_type = CONTENT_TYPES"
+                ),
+            ),
+        ),
+        words="Content-Length is",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_unknown_method",
+        title="On files, a method that nobody knows gets 405",
+        changes=(
+            (
+                "require(request.method in KNOWN_METHODS,",
+                'require(request.method in KNOWN_METHODS or prefix == "/files/",',
+            ),
+        ),
+        words="not 501",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_methods_have_letter_case",
+        title="A method is turned to capital letters, so that get is GET",
+        changes=(("return Request(method, target,", "return Request(method.upper(), target,"),),
+        words="not 501",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_length_beyond_all_numbers",
+        title="A length that is too large for 32 bits becomes a small one",
+        changes=(('int(digits.lstrip("0")[:15] or "0")', "int(digits) % 2**32"),),
+        words="not 413",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_options_of_a_path",
+        title="OPTIONS of a file is refused",
+        changes=(
+            (
+                'if request.method == "OPTIONS" else',
+                'if request.method == "OPTIONS" and prefix != "/files/" else',
+            ),
+        ),
+        words="not 200 or 204",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_expect_continue",
+        title="100 Continue is sent for files only",
+        changes=(("and request.minor > 0:", 'and request.minor > 0 and request.path != "/echo":'),),
+        words="no 100 Continue came",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_refuses_before_the_body_is_sent",
+        title="A body that is not wanted is waited for all the same, and not asked for",
+        changes=(
+            (
+                "    require(request.method in KNOWN",
+                (
+                    '    request.fields.pop("expect", None)\n'
+                    "    for _ in request.body:\n"
+                    "        pass\n"
+                    "    require(request.method in KNOWN"
+                ),
+            ),
+        ),
+        words="closed the connection / silent",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_no_length_where_no_body_can_be",
+        title="An answer 204 says that its length is 0",
+        changes=(
+            (
+                '"200 OK" if request.method == "OPTIONS"',
+                '"204 No Content" if request.method == "OPTIONS"',
+            ),
+        ),
+        words="has Content-Length, but a 204 never has a body",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_no_length_where_no_body_can_be",
+        title="100 Continue says that its length is 0",
+        changes=(("100 Continue\\r\\n\\r\\n", "100 Continue\\r\\nContent-Length: 0\\r\\n\\r\\n"),),
+        words="has Content-Length, but a 100 never has a body",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_answers_to_other_methods_are_like_others",
+        title="An answer 201 does not name the server",
+        changes=(
+            (
+                '    lines += [f"{name}',
+                (
+                    '    if response.status == "201 Created":\n'
+                    '        del fields["Server"]\n'
+                    '    lines += [f"{name}'
+                ),
+            ),
+        ),
+        words="no field Server",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_answers_to_other_methods_say_close",
+        title="An answer 405 does not say that the connection ends",
+        changes=(
+            (
+                '    lines += [f"{name}',
+                (
+                    '    if "Allow" in fields:\n'
+                    '        del fields["Connection"]\n'
+                    '    lines += [f"{name}'
+                ),
+            ),
+        ),
+        words="no field Connection",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_refused_body_is_no_request",
+        title="After a refusal, the connection stays open, and the body is read as a request",
+        changes=(
+            (
+                "def serve_request(connection: socket.socket) -> None:",
+                'def serve_request(connection: socket.socket, rest: bytes = b"") -> None:',
+            ),
+            ("    reader = Reader(connection)\n", "    reader = Reader(connection, rest)\n"),
+            (
+                "    send_response(connection, response)\n\n",
+                (
+                    "    send_response(connection, response)\n"
+                    '    if reader.buffer and response.status[:3] in ("404", "405", "501"):\n'
+                    "        serve_request(connection, reader.buffer)\n"
+                    "\n"
+                ),
+            ),
+        ),
+        words="was answered as the next request",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_refused_body_is_no_request",
+        title="After 413, the connection stays open, and the body is read as a request",
+        changes=(
+            (
+                "def serve_request(connection: socket.socket) -> None:",
+                'def serve_request(connection: socket.socket, rest: bytes = b"") -> None:',
+            ),
+            ("    reader = Reader(connection)\n", "    reader = Reader(connection, rest)\n"),
+            (
+                "    send_response(connection, response)\n\n",
+                (
+                    "    send_response(connection, response)\n"
+                    '    if reader.buffer and response.status[:3] == "413":\n'
+                    "        serve_request(connection, reader.buffer)\n"
+                    "\n"
+                ),
+            ),
+        ),
+        words="was answered as the next request",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_uploads_at_once",
+        title="All uploads share one temporary file",
+        changes=(
+            (
+                'with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:',
+                "with contextlib.nullcontext(path.parent) as folder:",
+            ),
+            ('Path(folder, "upload")', 'Path(folder, ".upload")'),
+            ('upload.open("xb")', 'upload.open("wb")'),
+        ),
+        words="an upload, one of / a reader got",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_uploads_at_once",
+        title="Uploads to one name share a temporary file that is called like it",
+        changes=(
+            (
+                'with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:',
+                "with contextlib.nullcontext(path.parent) as folder:",
+            ),
+            ('Path(folder, "upload")', 'Path(folder, f".{path.name}")'),
+            ('upload.open("xb")', 'upload.open("wb")'),
+        ),
+        words="an upload, one of / a reader got",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_file_is_replaced_in_one_step",
+        title="A body that is whole is written into the old file, which is emptied first",
+        changes=(("upload.replace(path)", "path.write_bytes(upload.read_bytes())"),),
+        words="while the file was stored anew",
+    ),
 )

@@ -119,6 +119,28 @@ def test_last_extension_counts(client: Client, words: Words, server: Server) -> 
         expect_type(client, server, f"{words.word()}.{other}.{extension}", *types)
 
 
+def test_type_is_told_by_the_name_alone(client: Client, words: Words, server: Server) -> None:
+    """The type depends on the file's name alone: not on its folder, a query, or what is in it.
+
+    Why: `style.css?v=2.txt` is a style sheet. And a text in which somebody writes about HTML is no
+        page: a browser would run what is in it (RFC 9110 section 8.3).
+    Hint: Take the extension from the path of the file that you have found, not from the target, and
+        do not look into the file.
+    """
+    looks = (b"<!doctype html><html>", b"\x89PNG\r\n\x1a\n", b"%PDF-1.7", b'{"a": 1}', b"")
+    for extension, types in (TEXTS | OTHERS | {"": (BINARY,), words.word(): (BINARY,)}).items():
+        written = words.choice((extension.upper(), extension))
+        name = f"{words.word()}.txt/{words.word()}" + (f".{written}" if extension else "")
+        content = words.choice(looks) if extension else looks[0]
+        target = put_file(server, name, content)
+        for asked in (target, f"{target}?{words.word()}=1.png", target.replace(".", "%2E")):
+            with about(f"the file {name!r}, asked for as {asked}"):
+                response = client.ask(asked)
+                expect_status(response, 200)
+                expect_body(response, content)
+                expect_media_type(response, *types)
+
+
 @edge
 def test_packed_archive_is_no_plain_tar(client: Client, words: Words, server: Server) -> None:
     """`x.tar.gz` is not passed off as a plain tar archive.
