@@ -285,13 +285,6 @@ class Connection:
             self._fail_endless(doing)
         return left
 
-    def wait_for_bytes(self) -> None:
-        """Wait until something has come that nobody has read. Raises WireError if nothing does."""
-        waiting = select.poll()
-        waiting.register(self.socket, select.POLLIN)
-        if not self._extra and not waiting.poll(self.patience * 1000):  # Milliseconds
-            raise WireError("silent", self, "answering")
-
     def has_pending(self) -> bool:
         """Return whether bytes are here that nobody has read."""
         if self._extra:

@@ -388,8 +388,8 @@ MISTAKES = (
     ),
     Mistake(
         stage=12,
-        rule="test_answers_with_files_are_like_others",
-        title="An answer with a file has no Date",
+        rule="test_responses_with_files_bear_the_usual_fields",
+        title="A response with a file has no Date",
         changes=(
             (
                 '    lines += [f"{name}',
@@ -404,8 +404,8 @@ MISTAKES = (
     ),
     Mistake(
         stage=12,
-        rule="test_answers_with_files_say_close",
-        title="An answer with a file does not say that the connection ends",
+        rule="test_responses_with_files_say_close",
+        title="A response with a file does not say that the connection ends",
         changes=(
             (
                 '    lines += [f"{name}',
@@ -464,7 +464,7 @@ MISTAKES = (
         rule="test_length_and_bytes_are_of_one_file",
         title="A file is sent up to its end, though it has grown since its length was asked",
         changes=(("file.read(min(length, PIECE))", "file.read(PIECE)"),),
-        words="a file that grows / bytes too many",
+        words="a file that grows",
     ),
     Mistake(
         stage=12,

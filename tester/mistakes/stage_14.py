@@ -809,7 +809,7 @@ MISTAKES = (
     Mistake(
         stage=14,
         rule="test_no_length_where_no_body_can_be",
-        title="An answer 204 says that its length is 0",
+        title="A response 204 says that its length is 0",
         changes=(
             (
                 '"200 OK" if request.method == "OPTIONS"',
@@ -827,8 +827,8 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
-        rule="test_answers_to_other_methods_are_like_others",
-        title="An answer 201 does not name the server",
+        rule="test_responses_to_other_methods_bear_the_usual_fields",
+        title="A response 201 does not name the server",
         changes=(
             (
                 '    lines += [f"{name}',
@@ -843,8 +843,8 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
-        rule="test_answers_to_other_methods_say_close",
-        title="An answer 405 does not say that the connection ends",
+        rule="test_responses_to_other_methods_say_close",
+        title="A response 405 does not say that the connection ends",
         changes=(
             (
                 '    lines += [f"{name}',

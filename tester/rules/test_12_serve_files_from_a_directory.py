@@ -247,7 +247,7 @@ def test_old_clients_get_files(client: Client, words: Words, server: Server) -> 
 
     Why: Only the end of the connection and the fields differ in HTTP/1.0. What a path names does
         not (RFC 9112 section 2.3).
-    Hint: Compare the version where it matters, and not to choose the answer.
+    Hint: Compare the version where it matters, and not to choose the response.
     """
     content = words.data(70_000)
     for target, status in (
@@ -260,30 +260,32 @@ def test_old_clients_get_files(client: Client, words: Words, server: Server) -> 
             expect_body(response, content)
 
 
-def test_answers_with_files_are_like_others(client: Client, words: Words, server: Server) -> None:
-    """An answer with a file bears `Date`, `Server` and a length, like all others.
+def test_responses_with_files_bear_the_usual_fields(
+    client: Client, words: Words, server: Server
+) -> None:
+    """A response with a file bears `Date`, `Server` and a length, like all others.
 
-    Why: A rule that holds for pages holds for files, too. A part of the program that writes its
-        own head easily forgets a field (RFC 9110 section 6.6.1).
-    Hint: Let all answers go through the one function that writes heads.
+    Why: What holds for pages holds for files, too. A part of the program that writes a head of
+        its own easily forgets a field (RFC 9110 section 6.6.1).
+    Hint: Let all responses go through the one function that writes heads.
     """
     file = put_file(server, f"{words.word()}/{words.word()}.txt", words.data(30))
     folder = file.rpartition("/")[0]
     for target in (file, folder, f"{folder}/{words.word()}", f"/files/../{words.word()}"):
         response = client.ask(target)
         with about(f"GET {target}"):
-            expect_field(response, "Date", lambda value: True, "the time of the answer")
+            expect_field(response, "Date", lambda value: True, "the time of the response")
             expect_field(response, "Server", re.compile(r".*\S.*"), "the name of your program")
             expect_length_field(response)
 
 
 @until(14)
-def test_answers_with_files_say_close(client: Client, words: Words, server: Server) -> None:
-    """An answer with a file says `Connection: close`, like all others, as the connection ends.
+def test_responses_with_files_say_close(client: Client, words: Words, server: Server) -> None:
+    """A response with a file says `Connection: close`, like all others, as the connection ends.
 
     Why: A client that is not told sends its next request into a closed door
         (RFC 9112 section 9.6). From stage 15 on, connections do stay open.
-    Hint: Let all answers go through the one function that writes heads.
+    Hint: Let all responses go through the one function that writes heads.
     """
     file = put_file(server, f"{words.word()}.txt", words.data(30))
     for target in (file, f"{file}{words.word()}"):
@@ -435,8 +437,8 @@ def test_folder_is_no_file(client: Client, words: Words, server: Server) -> None
 def test_one_file_has_one_name(client: Client, words: Words, server: Server) -> None:
     """A file has one name: `/files/notes.txt/` and `/files//notes.txt` are a 4xx.
 
-    Why: To a cache, and to whoever checks paths before you, these are different paths. If all of
-        them bring the file, what is forbidden under one name is had under another
+    Why: To a cache, and to a proxy that checks paths before you, these are different paths. If all
+        of them bring the file, what is forbidden under one name is had under another
         (RFC 3986 section 6.2).
     Hint: A `Path` forgets `.`, double slashes and a slash at the end. So look at the text: split it
         at `/`, and refuse a part that is empty, `.` or `..`.
@@ -469,23 +471,20 @@ def test_length_and_bytes_are_of_one_file(client: Client, words: Words, server: 
     """A file that changes while it is sent arrives whole by its own length, the old or the new one.
 
     Why: If the length is of one file and the bytes are of another, the client waits for bytes that
-        never come, or takes too many for the next answer (RFC 9112 section 6.3).
+        never come, or takes too many for the next response (RFC 9112 section 6.3).
     Hint: Open the file, then ask that open file for its length, `os.fstat(file.fileno()).st_size`,
         and send this many bytes of it, not all up to its end.
     """
     target = put_holes(server, words, GROWING)
     path = server.public / target.rpartition("/")[2]
-    old = path.read_bytes()
-    connection = client.connect()
-    connection.send(request_bytes(target))
-    with about("a file that grows while it is sent", connection):
-        connection.wait_for_bytes()
-        with path.open("ab") as file:
-            file.write(words.data(MEGABYTE))
-        response = connection.read_response()
+    connection, grows = client.connect(), True
+    with about("a file that grows while it is sent", connection), path.open("rb") as file:
+        for _ in download(connection, target, file, GROWING):
+            if grows:
+                with path.open("ab") as end:
+                    end.write(words.data(MEGABYTE))
+                grows = False
         client.expect_nothing_more(connection)
-        expect_status(response, 200)
-        expect_body(response, old)
     path.unlink()
     for sizes in (SIZES, SIZES[::-1]):
         old, new = (words.data(size) for size in sizes)
@@ -496,19 +495,19 @@ def test_length_and_bytes_are_of_one_file(client: Client, words: Words, server: 
                 return
             connection.send(request_bytes(target))
             deadline = time.monotonic() + connection.patience
-            while fcntl.fcntl(file, fcntl.F_GETLEASE) == fcntl.F_WRLCK:  # Nobody opens it yet.
+            while fcntl.fcntl(file, fcntl.F_GETLEASE) == fcntl.F_WRLCK:  # Not opened yet
                 if connection.has_pending() or time.monotonic() > deadline:
                     break
-                time.sleep(0.001)  # Nobody tells us, at least not without a signal.
+                time.sleep(0.001)  # Only a signal would tell us.
             file.write(new)
             file.truncate()
         _expect_one_of(client, connection, [old, new])
 
 
 def _lease(file: BinaryIO) -> bool:
-    """Have others wait who open `file`, until we close it; return whether the system can do that.
+    """Let every program that opens `file` wait until we close it; return whether that can be done.
 
-    Linux calls that a lease, and tells us of them by a signal, if we like: one that nobody minds.
+    Linux calls that a lease, and sends us a signal when a program waits: we choose a harmless one.
     """
     try:
         fcntl.fcntl(file, SET_SIGNAL, signal.SIGURG)
@@ -519,7 +518,7 @@ def _lease(file: BinaryIO) -> bool:
 
 
 def _expect_one_of(client: Client, connection: Connection, contents: list[bytes]) -> None:
-    """Fail unless the answer is whole, and its body is one of `contents`."""
+    """Fail unless the response is whole, and its body is one of `contents`."""
     sizes = " or ".join(str(len(content)) for content in contents)
     try:
         response = connection.read_response()

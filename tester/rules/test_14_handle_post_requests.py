@@ -435,7 +435,7 @@ def test_writes_nothing_outside(client: Client, words: Words, server: Server) ->
 def _is_stored(server: Server, name: str, body: bytes) -> bool:
     """Return whether `body` is in the folder, in a file whose name has the escapes in it.
 
-    Whoever does not decode names finds no `..` in `%2e%2e`, and has led nowhere: another rule.
+    A server that decodes no names sees no `..` in `%2e%2e`: it breaks another rule, and is safe.
     """
     if name in unquote(name):
         return False
@@ -667,7 +667,7 @@ def test_head_is_get_without_the_body(client: Client, words: Words, server: Serv
 
 
 def _expect_head(response: Response, expected: Response) -> None:
-    """Fail unless this answer to HEAD says what GET would say of the body, as far as it does."""
+    """Fail if a response to HEAD says anything of the body that `expected`, for GET, does not."""
     if 400 <= expected.status < 500 and response.status != expected.status:
         expect_refused(response)  # In other words
         return
@@ -1001,7 +1001,7 @@ def test_expect_continue(client: Client, words: Words) -> None:
 def test_refuses_before_the_body_is_sent(client: Client, words: Words) -> None:
     """A client that waits with its body (`Expect: 100-continue`) is told at once of a refusal.
 
-    Why: That is what the client waits for. If neither `100 Continue` nor an answer comes, both
+    Why: That is what the client waits for. If neither `100 Continue` nor a response comes, both
         sides wait (RFC 9110 section 10.1.1).
     Hint: Answer 404, 405 or 413 without waiting for the body; `100 Continue` first is allowed, but
         then the body comes.
@@ -1045,8 +1045,9 @@ def test_no_continue_for_old_clients(client: Client, words: Words) -> None:
 def test_no_length_where_no_body_can_be(client: Client, words: Words, server: Server) -> None:
     """`204 No Content` and `100 Continue` have no Content-Length, and no Transfer-Encoding.
 
-    Why: These answers never have a body, whatever they say. A client that believes the field waits
-        for one, or takes the next answer for it (RFC 9110 section 8.6, RFC 9112 section 6.1).
+    Why: These responses never have a body, whatever they say. A client that believes the field
+        waits for one, or takes the next response for it (RFC 9110 section 8.6, RFC 9112
+        section 6.1).
     Hint: Leave the field out where the status is 204 or begins with 1; or answer 200, and
         length 0.
     """
@@ -1066,42 +1067,42 @@ def test_no_length_where_no_body_can_be(client: Client, words: Words, server: Se
 
 
 def _expect_no_length(response: Response) -> None:
-    """Fail if the answer can't have a body, and says how long it is."""
+    """Fail if the response can't have a body, and says how long it is."""
     if response.status < 200 or response.status == 204:
         for name in ("Content-Length", "Transfer-Encoding"):
             expect_no_field(response, name, f"but a {response.status} never has a body")
 
 
-def test_answers_to_other_methods_are_like_others(
+def test_responses_to_other_methods_bear_the_usual_fields(
     client: Client, words: Words, server: Server
 ) -> None:
-    """The answers to POST, HEAD and OPTIONS bear `Date`, `Server` and a length, errors too.
+    """The responses to POST, HEAD and OPTIONS bear `Date`, `Server` and a length, errors too.
 
-    Why: A rule that holds for GET holds for other methods, too. A part of the program that writes
-        its own head easily forgets a field (RFC 9110 section 6.6.1).
-    Hint: Let all answers go through the one function that writes heads.
+    Why: What holds for GET holds for other methods, too. A part of the program that writes a head
+        of its own easily forgets a field (RFC 9110 section 6.6.1).
+    Hint: Let all responses go through the one function that writes heads.
     """
-    for response in _answers_to_other_methods(client, words, server):
-        expect_field(response, "Date", lambda value: True, "the time of the answer")
+    for response in _responses_to_other_methods(client, words, server):
+        expect_field(response, "Date", lambda value: True, "the time of the response")
         expect_field(response, "Server", re.compile(r".*\S.*"), "the name of your program")
         if response.framing != "none":  # Neither HEAD nor 204.
             expect_length_field(response)
 
 
 @until(14)
-def test_answers_to_other_methods_say_close(client: Client, words: Words, server: Server) -> None:
-    """The answers to POST, HEAD and OPTIONS say `Connection: close`, errors too.
+def test_responses_to_other_methods_say_close(client: Client, words: Words, server: Server) -> None:
+    """The responses to POST, HEAD and OPTIONS say `Connection: close`, errors too.
 
     Why: A client that is not told sends its next request into a closed door
         (RFC 9112 section 9.6). From stage 15 on, connections do stay open.
-    Hint: Let all answers go through the one function that writes heads.
+    Hint: Let all responses go through the one function that writes heads.
     """
-    for response in _answers_to_other_methods(client, words, server):
+    for response in _responses_to_other_methods(client, words, server):
         expect_option(response, "close")
 
 
-def _answers_to_other_methods(client: Client, words: Words, server: Server) -> Iterator[Response]:
-    """Yield an answer of each kind that there is from this stage on, one after the other."""
+def _responses_to_other_methods(client: Client, words: Words, server: Server) -> Iterator[Response]:
+    """Yield a response of each kind that there is from this stage on, one after the other."""
     file = put_file(server, f"{words.word()}.txt", words.data(20))
     for method, target in (
         ("POST", "/echo"),
@@ -1127,7 +1128,7 @@ def _answers_to_other_methods(client: Client, words: Words, server: Server) -> I
 def test_refused_body_is_no_request(client: Client, words: Words, server: Server) -> None:
     """The body of a request that is refused is never taken for the next request.
 
-    Why: Whoever can choose a body could send requests in another's name, past a proxy
+    Why: An attacker who chooses a body could send requests in another's name, past a proxy
         (RFC 9112 section 11.2).
     Hint: After 404, 405, 413 and 501, read the body to its end and throw it away, or close the
         connection.
@@ -1281,8 +1282,8 @@ def _upload_while_reading(client: Client, target: str, old: bytes | None, new: b
 def test_file_is_replaced_in_one_step(client: Client, words: Words, server: Server) -> None:
     """While a file is stored anew, readers get the old one or the new one, and it is never missing.
 
-    Why: To empty a file and write it takes a moment, however fast the body came. With many readers,
-        there is always one who looks just then.
+    Why: To empty a file and write it takes a moment, however fast the body came. Of many readers,
+        one always looks just then.
     Hint: Write to a file of another name, in the same folder, then rename it: `os.replace` does
         that in one step. `path.write_bytes(body)` empties the file first.
     """

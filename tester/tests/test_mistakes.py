@@ -32,6 +32,8 @@ SAYS_THIS_OR_THAT = {  # What is seen depends on who comes first, a thread or a 
     "All clients share one buffer, as it is a default argument",
     "The old file is opened for writing, which empties it at once",
     "Trailers are taken for the beginning of the next request",
+    # What is too much comes together with the last bytes of the file, or after them.
+    "A file is sent up to its end, though it has grown since its length was asked",
 }
 OUT_OF_SIGHT = {
     2: "SO_REUSEADDR was missing in the run before: no server shows what an older one was like",

@@ -52,7 +52,7 @@ RIGHT = (
     ),
     (
         right(
-            "The answer to HEAD has no Content-Length",
+            "The response to HEAD has no Content-Length",
             (
                 "        response.body = iter(())  # All",
                 '        response.fields["Content-Length"] = ""\n'
@@ -63,7 +63,7 @@ RIGHT = (
         (
             "test_head_is_get_without_the_body",
             "test_head_sees_what_post_has_stored",
-            "test_answers_to_other_methods_are_like_others",
+            "test_responses_to_other_methods_bear_the_usual_fields",
         ),
     ),
     (
@@ -137,7 +137,7 @@ RIGHT = (
     ),
     (
         right(
-            "204 and no length are the answer to OPTIONS, and to a POST that replaces a file",
+            "204 and no length are the response to OPTIONS, and to a POST that replaces a file",
             (
                 '"200 OK" if request.method == "OPTIONS"',
                 '"204 No Content" if request.method == "OPTIONS"',
@@ -162,7 +162,7 @@ RIGHT = (
             "test_replaces_a_file",
             "test_uploads_at_once",
             "test_file_is_replaced_in_one_step",
-            "test_answers_to_other_methods_are_like_others",
+            "test_responses_to_other_methods_bear_the_usual_fields",
         ),
     ),
 )
