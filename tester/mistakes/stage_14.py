@@ -936,4 +936,16 @@ MISTAKES = (
         changes=(("upload.replace(path)", "path.write_bytes(upload.read_bytes())"),),
         words="while the file was stored anew",
     ),
+    Mistake(
+        stage=14,
+        rule="test_one_file_has_one_name_for_uploads",
+        title="Uploads are stored wherever the parts of a path lead inside the folder",
+        changes=(
+            (
+                'if {"", ".", ".."} & {*name.split("/")} or',
+                'if request.method != "POST" and {"", ".", ".."} & {*name.split("/")} or',
+            ),
+        ),
+        words="not a 4xx",
+    ),
 )

@@ -859,6 +859,32 @@ def test_post_to_a_folder(client: Client, words: Words, server: Server) -> None:
 
 
 @edge
+def test_one_file_has_one_name_for_uploads(client: Client, words: Words, server: Server) -> None:
+    """A file is stored under its one name only: POST to `/files//notes.txt` is a 4xx.
+
+    Why: Where GET finds nothing, POST must not change anything: it is another path
+        (RFC 3986 section 6.2).
+    Hint: Find the path by the same function for GET and POST. A `Path` forgets `.`, double slashes
+        and a slash at the end: look at the text, part by part.
+    """
+    folder, name, content = words.word(), f"{words.word()}.txt", words.data(30)
+    target = put_file(server, name, content)
+    inner = put_file(server, f"{folder}/{name}", content)
+    for path in (
+        f"{target}/",
+        f"/files/./{name}",
+        f"/files//{name}",
+        f"/files/{folder}/../{name}",
+        f"/files/{folder}//{name}",
+        f"{inner}/",
+    ):
+        with about(f"POST {path}"):
+            expect_refused(client.ask(path, "POST", body=words.data(10)))
+            expect_stored(client, target, content)
+            expect_stored(client, inner, content)
+
+
+@edge
 def test_post_into_a_missing_folder(client: Client, words: Words) -> None:
     """A POST into a folder that is not there gets a 4xx, or the folder is made and 201 said.
 
