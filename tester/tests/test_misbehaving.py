@@ -188,7 +188,9 @@ CASES = (
     Case(
         "a gzip bomb",
         "the body unpacks to more than 16 MB, where 2,000 bytes were asked for",
-        READ + r'connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n'
+        "connection.settimeout(1); "
+        + READ
+        + r'connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n'
         r"Content-Encoding: gzip\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
         '%b" % (len(BOMB), BOMB))',
         first="import gzip\nBOMB = gzip.compress(bytes(10**8)) * 20",
