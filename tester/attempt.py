@@ -59,6 +59,7 @@ EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
 EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited,
 LESS_EXIT_TIMEOUT = 0.1  # less where it has once run on for so long;
 EXIT_POLL = 0.001  # between two looks whether it has.
+SPIN_LOOKS, SPIN_PAUSE = 25, 0.02  # Looks, and seconds between two: what never rests runs in vain.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
 END_PAUSE = 0.3  # Seconds until the output of a program that exits has ended, and
 FINISH_TIMEOUT = 5.0  # until we have read what it left to read.
@@ -623,6 +624,16 @@ class Server:
                 break
             self.output.pause(EXIT_POLL if seconds < EXIT_PAUSE else POLL)
         return self.exit_code
+
+    def spins(self) -> bool:
+        """Return whether the attempt never rests, though nobody asks it for anything."""
+        if not ON_LINUX or self._process is None:
+            return False
+        for _ in range(SPIN_LOOKS):
+            if self._family.is_asleep():
+                return False
+            self.output.pause(SPIN_PAUSE)
+        return self.exit_code is None
 
     def listens(self) -> bool:
         """Return whether the attempt still listens."""

@@ -53,6 +53,10 @@ GIVES_UP = 0.9 * IDLE_TIMEOUT  # Seconds: who closes after such a silence had wa
 NO_ANSWER = "sending the head of its answer"  # What it does where nothing has come.
 LAST_ERROR = re.compile(r"^\w[\w.]*(?:: .*)?$", re.MULTILINE)
 SERVER_ERROR = re.compile(r"5\d\d ")  # A status that says so
+SPINS = (
+    'Does a loop go on when a client has left? `recv` returns b"" then, again and again. The'
+    " server never rests, though nobody asks it for anything."
+)
 CRASH = "Begin with what your server printed: {}."
 BODY_STAGE = 7  # Where bodies get a length.
 KEPT_STAGE = 15  # Where connections are kept.
@@ -126,6 +130,8 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
     output = client.output()
     if server.exit_code is None and _broke_off(error) and (crash := last_error(output)):
         failure["likely"] = CRASH.format(crash)
+    elif failure.get("likely") and server.exit_code is None and server.spins():
+        failure["likely"] = SPINS  # It is late for that reason, whatever else was asked for.
     return Failure(
         **failure,
         exchange=_choose_messages(client, {number, shown} if ended else {number}),

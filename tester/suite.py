@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tester.wire import WireError
 LAST_STAGE = 18
 FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some stay silent.
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
+SLOW = 0.5  # Seconds: after a check that took longer we look whether the attempt spins.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
     "dead": 6,
@@ -144,6 +146,7 @@ class Suite:
         self._doubtful = False
         self._told_stop = False
         self._stuck = False
+        self._spins = False
         self._starting: Future[object] | None = None
 
     def start_early(self) -> None:
@@ -218,7 +221,9 @@ class Suite:
             self._take_over(waiting)
             waiting = None
         if waiting is None:
+            began = time.monotonic()
             client, error = self._run_here(item)
+            self._spins = time.monotonic() - began > SLOW and self.server.spins()
         else:
             client = waiting.client
         if isinstance(error, Exception) and client.server.stopped:
@@ -259,7 +264,11 @@ class Suite:
         self._later += [waiting.item, *(self._waiting.pop(name).item for name in left)]
 
     def _revive(self) -> None:
-        """Start a server again that has died or got stuck. Raises GivenUp after too many."""
+        """Start a server again that has died or got stuck. Raises GivenUp after too many.
+
+        One that spins, as when a loop goes on at the end of a connection, would be slower and
+        slower: that is a matter of the check that has found it, not of those after it.
+        """
         if self._given_up:
             raise GivenUp(self._given_up)
         dead = self.server.exit_code is not None or bool(self.server.stopped)
@@ -267,8 +276,8 @@ class Suite:
         if self.server.collided:  # Where it is now, it would only be in the first one's way.
             self.collided, self._given_up = True, "a copy of the server could not run beside it"
             raise GivenUp(self._given_up)
-        if dead or (self._stuck and not self.server.hard_coded):
-            self._stuck = False
+        if dead or ((self._stuck or self._spins) and not self.server.hard_coded):
+            self._stuck = self._spins = False
             try:
                 self.server.restart()
             except StartError as error:
