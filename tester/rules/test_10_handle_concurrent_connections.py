@@ -195,7 +195,7 @@ def expect_others_served(client: Client, words: Words, *, half: bool) -> None:
             for connection, rest, name in zip(waiting, rests, names, strict=True):
                 expect_still_served(connection, rest, name, names)
 
-    repeat_if_slow(scene)
+    repeat_if_slow(scene, server=client.server)
 
 
 def test_silent_clients_hold_nobody_up(client: Client, words: Words) -> None:
@@ -253,7 +253,7 @@ def test_fifty_clients_at_once(client: Client, words: Words) -> None:
                 expect_still_served(connection, b"", name, names)
 
     expect_line_for_two(client, words)
-    repeat_if_slow(scene)
+    repeat_if_slow(scene, server=client.server)
 
 
 @edge
@@ -371,7 +371,7 @@ def test_idle_connections_do_not_stop_service(client: Client, words: Words) -> N
         with open_many(client, words, IDLE_CROWD, next(steps)):
             pass
 
-    repeat_if_slow(scene, 0.5 * IDLE_TIMEOUT)
+    repeat_if_slow(scene, 0.5 * IDLE_TIMEOUT, client.server)
     client.expect_serving()
 
 

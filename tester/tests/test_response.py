@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 import h11
 import pytest
 
-from tester.response import MAX_HEAD, Malformed, Response, ResponseReader
+from tester.response import (
+    MAX_CHUNK_LINE,
+    MAX_CHUNKS,
+    MAX_HEAD,
+    MAX_INTERIM,
+    MAX_LINES,
+    SHOWN,
+    Malformed,
+    Response,
+    ResponseReader,
+)
 
 OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def read(data: bytes, method: str = "GET", *, pieces: int = 0) -> tuple[Response | None, bytes]:
@@ -173,14 +186,81 @@ def test_keeps_what_comes_after() -> None:
     assert (response.body, extra) == (b"hi", b"\r\n")
 
 
+# Of each thing that may go on without end: the most that is taken, with a piece to be repeated, and
+# what is said of one more.
+ENDLESS = {
+    "bytes of a head": (OK + b"X: ", b"a", MAX_HEAD - 24, b"\r\n\r\n", "head does not end"),
+    "lines of a head": (OK, b"X: y\r\n", MAX_LINES - 1, b"\r\n", "head does not end: it has more"),
+    "digits of a size": (CHUNKED, b"0", MAX_CHUNK_LINE - 2, b"\r\n\r\n", "size and extensions"),
+    "bytes of an extension": (
+        *(CHUNKED + b"1;a=", b"b", MAX_CHUNK_LINE - 6, b"\r\nx\r\n0\r\n\r\n", "size and extens"),
+    ),
+    "chunks": (CHUNKED, b"1\r\nx\r\n", MAX_CHUNKS, b"0\r\n\r\n", "more than 50,000 chunks"),
+    "bytes of a trailer section": (
+        *(CHUNKED + b"0\r\nA: b\r\nX: ", b"a", MAX_HEAD - 13, b"\r\n\r\n", "trailer section does"),
+    ),
+    "lines of a trailer section": (
+        *(CHUNKED + b"0\r\n", b"X: y\r\n", MAX_LINES, b"\r\n", "trailer section does not end"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
 @pytest.mark.parametrize("pieces", [0, 1000])
-def test_the_limit_of_a_head_is_the_same_however_it_comes(pieces: int) -> None:
-    """The last byte that fits fits, and one more does not."""
-    rest = MAX_HEAD - len(OK + b"X: \r\n\r\n")
-    response, _ = read(OK + b"X: " + b"a" * rest + b"\r\n\r\n", pieces=pieces)
+def test_limits_are_the_same_however_it_comes(name: str, pieces: int) -> None:
+    """The last piece that fits fits, and one more does not, whether or not an end comes."""
+    start, piece, most, end, words = ENDLESS[name]
+    response, _ = read(start + piece * most + end, pieces=pieces)
     assert response is not None
-    with pytest.raises(Malformed, match="does not end"):
-        read(OK + b"X: " + b"a" * (rest + 1) + b"\r\n\r\n", pieces=pieces)
+    for stop in (end, piece * most):
+        with pytest.raises(Malformed, match=words) as caught:
+            read(start + piece * (most + 1) + stop, pieces=pieces)
+        assert len(caught.value.line) <= 2 * SHOWN
+
+
+@pytest.mark.parametrize("pieces", [0, 7])
+def test_the_last_of_some_interim_responses_is_read(pieces: int) -> None:
+    """All but the final one are skipped; too many are refused."""
+    interim, reader = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", ResponseReader()
+    data = interim * MAX_INTERIM + OK + b"Content-Length: 2\r\n\r\nhi and more"
+    for start in range(0, len(data), pieces or len(data)):
+        reader.feed(data[start : start + (pieces or len(data))])
+        reader.skip_interim()
+    assert (reader.response.status, reader.response.body) == (200, b"hi")
+    assert reader.extra.startswith(b" and")
+    reader = ResponseReader()
+    with pytest.raises(Malformed, match="more than 100 interim responses"):
+        reader.feed(interim * (MAX_INTERIM + 1))
+        reader.skip_interim()
+
+
+LINEAR = {
+    "a head without a line end": (OK + b"X: ", b"a", 200_000, 1),
+    "a trailer without a line end": (CHUNKED + b"0\r\nX: ", b"a", 200_000, 1),
+    "a body": (OK + b"\r\n", b"a", 8_000_000, 40),
+    "a chunk": (CHUNKED + b"7fffffff\r\n", b"a", 8_000_000, 40),
+    "chunks": (CHUNKED, b"1\r\nx\r\n", 40_000, 1),
+    "what comes after": (OK + b"Content-Length: 0\r\n\r\n", b"a", 8_000_000, 40),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_reading_takes_time_in_proportion(name: str) -> None:
+    """Twice as much takes about twice as long, however small the pieces are; not four times."""
+    start, piece, count, size = LINEAR[name]
+
+    def measure(data: bytes) -> float:
+        """Return the seconds of work that it takes to read `data`, at the best of three times."""
+        times = []
+        for _ in range(3):
+            reader, began = ResponseReader(), time.process_time()
+            for place in range(0, len(data), size):
+                reader.feed(data[place : place + size])
+            times.append(time.process_time() - began)
+        return min(times)
+
+    short, long = (measure(start + piece * (count // part)) for part in (4, 1))
+    assert long < 9 * short  # Four times as much; if all were copied each time, 16 times.
 
 
 def test_an_answer_to_head_has_no_body() -> None:
