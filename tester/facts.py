@@ -214,9 +214,9 @@ class Client:
         self.send_all(connection, data)
         sent = connection.seconds
         response = connection.read_response(method, seconds)
-        self._notice_silence(data, connection.arrivals[0][0] - sent)
         self.expect_nothing_more(connection, method)
         connection.close()
+        self._notice_silence(data, connection.arrivals[0][0] - sent)
         return response
 
     def expect_nothing_more(self, connection: Connection, method: str = "GET") -> None:
@@ -246,22 +246,26 @@ class Client:
         How the connection ends does not matter here: other rules ask for that.
         """
         connection = self.connect()
+        waited = 0.0
         try:
-            self.expect_served(connection)
+            waited = self.expect_served(connection)
             self._await_end(connection)
         except WireError as error:
             # A reset is no matter here, unless it was the server's last breath.
             if error.kind != "reset" or self.server.wait_for_exit() is not None:
                 raise
         connection.close()
+        self._notice_silence(request_bytes("/"), waited)
 
-    def expect_served(self, connection: Connection) -> None:
-        """Ask for `/`. Raise WireError unless an answer begins, or the connection ends."""
-        request = request_bytes("/")
-        self.send_all(connection, request)
+    def expect_served(self, connection: Connection) -> float:
+        """Ask for `/`. Raise WireError unless an answer begins, or the connection ends.
+
+        Return after how many seconds it did.
+        """
+        self.send_all(connection, request_bytes("/"))
         sent = connection.seconds
-        if connection.receive(doing="serving the next client"):
-            self._notice_silence(request, connection.seconds - sent)
+        connection.receive(doing="serving the next client")
+        return connection.seconds - sent
 
     def _await_end(self, connection: Connection) -> bytes:
         """Return what comes until the connection ends; it may stay open. Raises WireError: reset.

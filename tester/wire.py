@@ -301,6 +301,13 @@ class Connection:
             if not self._server_has_closed():
                 self.socket.shutdown(socket.SHUT_WR)
 
+    def send_last(self, data: bytes) -> None:
+        """Send `data` and half-close: both in one packet, where the system can do that."""
+        with contextlib.suppress(AttributeError, OSError):
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        self.send(data)
+        self.half_close()
+
     def _server_has_closed(self) -> bool:
         """Return whether the server's end has come, read or not, as far as the system tells."""
         if not hasattr(socket, "TCP_INFO"):

@@ -363,4 +363,145 @@ MISTAKES = (
         words="silent",
         row=64,
     ),
+    Mistake(
+        stage=8,
+        rule="test_query_is_no_part_of_the_path",
+        title="The User-Agent is shown only where no query follows the path",
+        changes=(
+            ('    "/user-agent": show_user_agent,\n', ""),
+            (
+                "    if handler:\n",
+                '    if request.target == "/user-agent":\n'
+                "        handler = show_user_agent\n"
+                "    if handler:\n",
+            ),
+        ),
+        words="/user-agent?",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_absolute_form",
+        title="A whole URL is understood on pages and echoes only",
+        changes=(
+            ('    "/user-agent": show_user_agent,\n', ""),
+            (
+                "    if handler:\n",
+                '    if request.target.split("?")[0] == "/user-agent":\n'
+                "        handler = show_user_agent\n"
+                "    if handler:\n",
+            ),
+        ),
+        words="http://localhost/user-agent",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_user_agent_is_a_whole_name",
+        title="Every path that begins with /user-agent shows the User-Agent",
+        changes=(
+            (
+                "    if handler:\n",
+                '    if path.startswith("/user-agent"):\n'
+                "        handler = show_user_agent\n"
+                "    if handler:\n",
+            ),
+        ),
+        words="not 404",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_user_agent_is_no_page",
+        title="The User-Agent is sent back as HTML",
+        changes=(
+            (
+                'request.fields.get("user-agent", "").encode("latin-1")',
+                'request.fields.get("user-agent", "").encode("latin-1"), content_type=HTML',
+            ),
+        ),
+        words="Content-Type is",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_other_versions_on_every_path",
+        title="Only the pages are there for a client that speaks HTTP/1.0",
+        changes=(
+            (
+                "    if handler:\n",
+                "    if handler and (request.minor or request.path in PAGES):\n",
+            ),
+        ),
+        words="in HTTP/1.0: the status is 404",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_malformed_heads_on_every_path",
+        title="The fields are looked at only when the path is known",
+        changes=(
+            (
+                "    fields = parse_fields(lines)\n",
+                "    known = GET_ROUTES.get(split_target(target)[0])\n"
+                '    fields = parse_fields(lines) if known else {"host": ""}\n',
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_answers_without_a_pause",
+        title="The server waits until nothing has come for 0.2 seconds",
+        changes=(
+            (
+                "    with contextlib.suppress(OSError):  # Nobody reads what we print",
+                "    with contextlib.suppress(TimeoutError):\n"
+                "        reader.connection.settimeout(0.2)\n"
+                "        while reader.connection.recv(PIECE):\n"
+                "            pass\n"
+                "    reader.connection.settimeout(None)\n"
+                "    with contextlib.suppress(OSError):  # Nobody reads what we print",
+            ),
+        ),
+        words="came late",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_client_that_half_closes_gets_its_answer",
+        title="A client that sends no more is taken for one that has left",
+        changes=(
+            (
+                "    with contextlib.suppress(OSError):  # Nobody reads what we print",
+                "    flags = socket.MSG_PEEK | socket.MSG_DONTWAIT\n"
+                "    with contextlib.suppress(BlockingIOError):\n"
+                "        if not reader.connection.recv(1, flags):\n"
+                '            raise ConnectionError("the client has left")\n'
+                "    with contextlib.suppress(OSError):  # Nobody reads what we print",
+            ),
+        ),
+        words="closed the connection",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_no_answer_before_the_last_byte",
+        title="The head is over at the CR of its empty line, and the LF is not waited for",
+        changes=((r'rb"\r\n\r\n|\r[^\n]|', r'rb"\r\n\r\n?|\r[^\n]|'),),
+        words="answered when only",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_usual_words_for_400",
+        title="The words after 400 are not the usual ones",
+        changes=(('status: str = "400 Bad Request"', 'status: str = "400 No Request"'),),
+        words="not 400 Bad Request",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_rest_of_a_huge_head_is_no_request",
+        title="After a head that is too long, what is left of it is read as the next request",
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                "        send_response(connection, error_page(str(error)))\n"
+                "        return serve_request(connection)\n",
+            ),
+        ),
+        words="answered as a request",
+    ),
 )

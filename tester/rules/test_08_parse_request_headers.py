@@ -1,17 +1,26 @@
 """Stage 8, Parse Request Headers: the whole head is read, and what it says is understood."""
 
+import contextlib
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from tester.attempt import IDLE_TIMEOUT
 from tester.facts import (
+    LATE_ANSWER,
     TRIES,
     CheckFailed,
     Client,
     Words,
+    about,
     expect,
     expect_body,
+    expect_body_is_no_request,
+    expect_field,
+    expect_same,
     expect_status,
     fail,
+    list_targets,
     naming,
     repeat_if_slow,
     request_bytes,
@@ -23,6 +32,8 @@ from tester.wire import Connection, WireError
 
 STAGE = 8
 HUGE = 80 * 1024  # Bytes of a head that is too large for every server: the limit is 64 KB.
+SOON = 0.5 * IDLE_TIMEOUT  # Seconds: who waited for the idle timeout is later.
+QUIET = 0.3  # Seconds in which nothing may come that nobody has asked for.
 CONTROLS = "\x01\x02\x05\x07\x08\x0b\x0c\x0e\x1a\x1b\x1f"  # All but NUL, tab, CR, LF and DEL.
 
 
@@ -197,7 +208,7 @@ def test_no_user_agent_is_no_crash(client: Client, words: Words) -> None:
 
 
 def test_head_in_two_packets(client: Client, words: Words) -> None:
-    """The head may come in two packets, cut anywhere.
+    """The head may come in two packets, cut almost anywhere.
 
     Why: TCP carries a stream of bytes and knows no requests. What was sent at once may come in
         parts: one `recv` is not one request (RFC 9112 section 2.2).
@@ -206,8 +217,20 @@ def test_head_in_two_packets(client: Client, words: Words) -> None:
     """
     for mark, inside in ((b"GET", 2), (b"/user", 3), (b"\r\n", 1), (b"\r\n", 2), (b"Agent", 2)):
         expect_packets(client, words, mark, inside)
-    for inside in (1, 2, 3):
+    for inside in (1, 2):
         expect_packets(client, words, b"\r\n\r\n", inside)
+
+
+@edge
+def test_no_answer_before_the_last_byte(client: Client, words: Words) -> None:
+    """The response comes only after the last byte of the head, its last LF.
+
+    Why: A server that answers when it sees the last CR leaves one byte unread. If it closes the
+        connection then, that is a reset; if not, the next request begins with a stray LF.
+    Hint: Some functions that read lines return at CR already, and skip the LF at their next call.
+        Look for `b"\\r\\n\\r\\n"` instead.
+    """
+    expect_packets(client, words, b"\r\n\r\n", 3)
 
 
 def expect_packets(client: Client, words: Words, mark: bytes, inside: int) -> None:
@@ -240,7 +263,7 @@ def test_head_byte_by_byte(client: Client, words: Words) -> None:
         """Send each byte on its own."""
         agent = words.word()
         head = request_bytes("/user-agent", fields=[("User-Agent", agent)])
-        pieces = [head[index : index + 1] for index in range(len(head))]
+        pieces = [head[index : index + 1] for index in range(len(head) - 2)] + [head[-2:]]
         with client.connect() as connection:
             response = send_in_packets(connection, pieces, next(pauses))
             expect_status(response, 200)
@@ -272,12 +295,28 @@ def test_head_of_8_kb(client: Client, words: Words) -> None:
 
 
 def test_malformed_request_line_gets_400(client: Client, words: Words) -> None:
-    """A request line with too few or too many parts gets `400 Bad Request`.
+    """A request line with too few or too many parts gets 400.
 
     Why: The client has to know that it was its request that was wrong. A connection that just
         ends tells it nothing (RFC 9110 section 15.5.1, RFC 9112 section 3).
     Hint: Where the parts are not three, answer `HTTP/1.1 400 Bad Request`, and serve on.
     """
+    expect_answers(client, list_malformed_lines(words), 400)
+
+
+@edge
+def test_usual_words_for_400(client: Client, words: Words) -> None:
+    """The words after the status code 400 are `Bad Request`.
+
+    Why: Any words are legal, as programs read the number only (RFC 9112 section 4). But people
+        look for the usual ones (RFC 9110 section 15.5.1).
+    Hint: Write them as they stand here: `HTTP/1.1 400 Bad Request`.
+    """
+    expect_answers(client, list_malformed_lines(words)[:1], 400, reason="Bad Request")
+
+
+def list_malformed_lines(words: Words) -> list[tuple[str, str]]:
+    """Return requests whose first line is wrong, each with the words that say so."""
     lines = (
         words.word(),
         f"GET /{words.word()}",
@@ -286,11 +325,171 @@ def test_malformed_request_line_gets_400(client: Client, words: Words) -> None:
         f"GET / HTTP/1.1 {words.word()}",
         " ".join(words.word() for _ in range(7)),
     )
-    requests = [
+    return [
         (f"the request line {line!r}", f"{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         for line in lines
     ]
-    expect_answers(client, requests, 400, reason="Bad Request")
+
+
+@edge
+def test_what_can_not_become_a_request(client: Client, words: Words) -> None:
+    """What can never become a request gets 400 at once, not after a timeout.
+
+    Why: A browser that was told to use HTTPS sends a TLS hello, other programs greet each other in
+        their own way. Nothing that follows makes a request of that, so there is nothing to wait
+        for (RFC 9112 section 3).
+    Hint: Check the request line as soon as its CR LF is there. Before that, check that what has
+        come can be the beginning of one: a method, which holds no control characters.
+    """
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + words.data(300)
+    for what, data in (
+        (f"GET /{words.word()} without a version", f"GET /{words.word()}\r\n".encode()),
+        ("the greeting of an SSH client", f"SSH-2.0-{words.word()}_9.6\r\n".encode()),
+        ("a TLS hello", hello.translate(None, b"\r\n")),
+    ):
+        expect_refused_at_once(client, what, data)
+    client.expect_serving()
+
+
+def expect_refused_at_once(client: Client, what: str, data: bytes) -> None:
+    """Fail unless `data`, after which nothing comes, gets 400 long before the idle timeout."""
+    for tries_left in reversed(range(TRIES)):
+        with client.connect() as connection, naming(f"answering {what} at once"):
+            connection.send(data)
+            sent = connection.seconds
+            response = connection.read_response()
+            waited = connection.arrivals[0][0] - sent
+        expect_one_of(response, what, (400,))
+        if waited < SOON:
+            return
+        if not tries_left:
+            fail(
+                f"{what} got its 400 only after {waited:.1f} s",
+                "400 at once",
+                f"400 after {waited:.1f} s of silence",
+                connection=connection,
+                likely="Does it wait for the end of the head before it looks at the first line?",
+            )
+
+
+@edge
+def test_answers_without_a_pause(client: Client, words: Words) -> None:
+    """The response comes as soon as the request is whole, not after a pause.
+
+    Why: The empty line says that the head is over. A server that waits until nothing has come for
+        a while makes each client wait, and takes a slow client's pause for the end.
+    Hint: Do not call `recv` again when `b"\\r\\n\\r\\n"` is there, and do not use a short timeout
+        to find the end of a request.
+    """
+    requests = {repr(target): request_bytes(target) for target in list_targets(client)}
+    requests["a malformed request"] = f"{words.word()}\r\nHost: localhost\r\n\r\n".encode()
+    for what, data in requests.items():
+        fastest = min(measure_answers(client, what, data))
+        expect(
+            fastest < LATE_ANSWER,
+            f"each answer to {what} came late: {fastest:.1f} s after the request, or later",
+            "an answer at once",
+            f"the first byte after {fastest:.1f} s, again and again",
+        )
+
+
+def measure_answers(client: Client, what: str, data: bytes) -> Iterator[float]:
+    """Yield after how many seconds the answer began: again, if it was late. It is never so twice
+    times TRIES, however busy the machine is, unless that is the server's way.
+    """
+    for _ in range(2 * TRIES):
+        with client.connect() as connection, naming(f"answering {what}"):
+            connection.send(data)
+            sent = connection.seconds
+            connection.read_response()
+        waited = connection.arrivals[0][0] - sent
+        yield waited
+        if waited < LATE_ANSWER:
+            return
+
+
+@edge
+def test_client_that_half_closes_gets_its_answer(client: Client, words: Words) -> None:
+    """A client that closes its sending side after the request (half-close) still gets its answer.
+
+    Why: A client may say at once that no other request will come. It has not left: it goes on
+        reading (RFC 9112 section 9.6).
+    Hint: When `recv` returns `b""`, the client sends no more. If a whole request has come before,
+        answer it first, and close then.
+    """
+    for target in list_targets(client):
+        agent = words.word()
+        with client.connect() as connection, about(f"{target!r} and a half-close", connection):
+            connection.send_last(request_bytes(target, fields=[("User-Agent", agent)]))
+            response = connection.read_response()
+            expect_status(response, 200, 404)
+            if target == "/user-agent":
+                expect_body(response, agent.encode())
+
+
+@edge
+def test_other_versions_on_every_path(client: Client, words: Words) -> None:
+    """A request in HTTP/1.0, or in a later HTTP/1.x, gets the same answer on every path.
+
+    Why: The version of a request says what the client can do, not what it wants
+        (RFC 9110 section 2.5). Simple programs still send HTTP/1.0.
+    Hint: Compare only the first digit of the version, and route by the path alone.
+    """
+    agent = [("User-Agent", words.word())]
+    for target in list_targets(client):
+        plain = client.ask(target, fields=agent)
+        for version in ("1.0", "1.2"):
+            response = client.ask(target, fields=agent, version=version)
+            expect_same(response, plain, f"{target!r} in HTTP/{version}")
+
+
+@edge
+def test_malformed_heads_on_every_path(client: Client, words: Words) -> None:
+    """A malformed head gets 400 on every path, also where there is nothing.
+
+    Why: What is wrong with the head comes before what is asked for: who can't read a request can't
+        know what it asks for (RFC 9112 sections 2.2 and 5).
+    Hint: Check the whole head before you look at the path.
+    """
+    requests = []
+    for target in list_targets(client):
+        requests += [
+            (f"a line without a colon, on {target!r},", write_head(words.word(), target=target)),
+            (f"a second Host, on {target!r},", write_head("Host: localhost", target=target)),
+        ]
+    expect_answers(client, requests, 400)
+
+
+def test_user_agent_is_a_whole_name(client: Client, words: Words) -> None:
+    """A path that only looks like `/user-agent` is 404: `/user-agents`, `/user-agent/x`.
+
+    Why: A path names one thing and no other (RFC 9110 section 4.2.3).
+    Hint: Compare the whole path with `==`, or look it up in the table.
+    """
+    for path in (
+        "/user-agents",
+        "/user",
+        f"/user-agent/{words.word()}",
+        f"/user-agent{words.word()}",
+    ):
+        expect_status(client.ask(path, fields=[("User-Agent", words.word())]), 404)
+
+
+@edge
+def test_user_agent_is_no_page(client: Client, words: Words) -> None:
+    """`/user-agent` says its type, and that is not HTML.
+
+    Why: What a client sent must never come back as HTML: a browser would run the scripts in it
+        (RFC 9110 sections 8.3 and 17).
+    Hint: `Content-Type: text/plain; charset=utf-8`, as for `/echo/…`.
+    """
+    response = client.ask("/user-agent", fields=[("User-Agent", f"<b>{words.word()}</b>")])
+    expect_field(
+        response,
+        "Content-Type",
+        lambda value: not re.match("text/html|.*[/+]xml", value.strip(), re.IGNORECASE),
+        "text/plain",
+    )
 
 
 @edge
@@ -362,6 +561,10 @@ def test_folded_line(client: Client, words: Words) -> None:
         ("a value that goes on in a line after a space", write_head(field, f" {words.word()}")),
         ("a value that goes on in a line after a tab", write_head(field, f"\t{words.word()}")),
         ("a field with a space before its name", write_head(field, f" X-{field}")),
+        (
+            "a space before the first field's name",
+            f"GET / HTTP/1.1\r\n {field}\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        ),
     ]
     expect_answers(client, requests, 400)
 
@@ -577,6 +780,38 @@ def test_huge_target_gets_414(client: Client, words: Words) -> None:
         ("a target of 80 KB that does not end", start),
     ]
     expect_refused_early(client, requests, 414)
+
+
+@edge
+def test_rest_of_a_huge_head_is_no_request(client: Client, words: Words) -> None:
+    """What is left of a head that was refused (414, 431) is not taken for the next request.
+
+    Why: It belongs to the same head. Whoever can choose where the server stops reading could slip
+        in a request that no proxy before it has seen (RFC 9112 section 11.2).
+    Hint: After 414 or 431, close the connection: nobody knows where the next request begins.
+    """
+    inside = f"GET /echo/{words.word()} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for what, head, status in (
+        ("a head of 80 KB", f"GET / HTTP/1.1\r\nX-Long: {words.word(HUGE)}\r\n{inside}", 431),
+        ("a target of 80 KB", f"GET /{words.word(HUGE)} HTTP/1.1\r\n{inside}", 414),
+    ):
+        with client.connect() as connection:
+            with contextlib.suppress(WireError):  # It may have heard enough and hung up.
+                connection.send(head.encode())
+            with about(what, connection):
+                expect_one_of(connection.read_response(), what, (status,))
+            rest = b""
+            try:
+                rest = connection.receive(QUIET)
+            except WireError as error:
+                if error.kind in ("silent", "endless"):  # It may have skipped all of that head.
+                    expect_body_is_no_request(connection, words, f"the rest of {what}")
+            expect(
+                not rest,
+                f"after {what} was refused, its rest was answered as a request",
+                "the end of the connection",
+                repr(rest[:60])[1:],
+            )
 
 
 def expect_refused_early(client: Client, requests: Iterable[tuple[str, str]], status: int) -> None:

@@ -58,6 +58,12 @@ VARIANTS = (
         {"test_usual_words_for_404"},
     ),
     Variant(7, "the connection is kept", (KEEPING,)),
+    Variant(
+        8,
+        "a reader of lines takes CR for their end, and skips the LF when it reads on",
+        ((r'rb"\r\n\r\n|', r'rb"\r\n\r\n?|'),),
+        {"test_no_answer_before_the_last_byte"},
+    ),
 )
 
 
