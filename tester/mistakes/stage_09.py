@@ -53,6 +53,85 @@ MISTAKES = (
     ),
     Mistake(
         stage=9,
+        rule="test_date_has_two_digits_each",
+        title="Day and hour are written with one digit where one is enough",
+        changes=(  # It is always the same early morning here, so that this shows on any day.
+            (
+                "http_date(int(time.time()), usegmt=True)",
+                'f"Tue, {MORNING.tm_mday} Mar 2026 {MORNING.tm_hour}:04:05 GMT"',
+            ),
+            (
+                "# --- Responses: from",
+                "MORNING = time.gmtime(1772510645)\n\n# --- Responses: from",
+            ),
+        ),
+        words="has one digit, not two",
+    ),
+    Mistake(
+        stage=9,
+        rule="test_every_answer_names_the_server",
+        title="An error does not name the server",
+        changes=(
+            (
+                "    lines += [f",
+                '    if response.content_type == TEXT and response.status[:3] == "404":\n'
+                '        del fields["Server"]\n'
+                "    lines += [f",
+            ),
+        ),
+        words="no field Server",
+    ),
+    Mistake(
+        stage=9,
+        rule="test_every_answer_has_a_date",
+        title="The User-Agent is answered by hand, with a length but without a date",
+        changes=(
+            (
+                "    lines += [f",
+                '    if response.content_type == "text/plain":\n'
+                '        del fields["Date"]\n'
+                "    lines += [f",
+            ),
+            (
+                'request.fields.get("user-agent", "").encode("latin-1")',
+                'request.fields.get("user-agent", "").encode("latin-1"), content_type="text/plain"',
+            ),
+        ),
+        words="no field Date",
+    ),
+    Mistake(
+        stage=9,
+        rule="test_every_answer_has_a_length",
+        title="A client that speaks HTTP/1.0 gets the body without its length",
+        changes=(
+            (
+                "        response = respond(parse_request(read_head(Reader(connection))))\n",
+                "        request = parse_request(read_head(Reader(connection)))\n"
+                "        response = respond(request)\n"
+                "        if not request.minor:\n"
+                '            head = build_head(response).replace(b"Content-Length", b"X-Length")\n'
+                "            connection.sendall(head + response.body)\n"
+                "            return\n",
+            ),
+        ),
+        words="no field Content-Length",
+    ),
+    Mistake(
+        stage=9,
+        rule="test_every_answer_says_close",
+        title="An error does not say that the connection ends",
+        changes=(
+            (
+                "    lines += [f",
+                '    if response.body.startswith(b"404"):\n'
+                '        del fields["Connection"]\n'
+                "    lines += [f",
+            ),
+        ),
+        words="no field Connection",
+    ),
+    Mistake(
+        stage=9,
         rule="test_every_answer_names_the_server",
         title="Server is missing",
         changes=(('        "Server": "eighteen-stages",\n', ""),),
@@ -94,7 +173,7 @@ MISTAKES = (
         changes=(
             (
                 'lines = [f"HTTP/1.1 {response.status}"]',
-                'lines = [f"HTTP/1.1 {response.status}", "Connection: close"]',
+                'lines = [f"HTTP/1.1 {response.status}", "Server: eighteen-stages"]',
             ),
         ),
         words="comes twice",

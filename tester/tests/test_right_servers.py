@@ -33,6 +33,8 @@ KEEPING = (
     "                serve_request(connection)\n",
 )
 
+DATE = '        "Date": http_date(int(time.time()), usegmt=True),\n'
+
 VARIANTS = (
     Variant(
         3,
@@ -63,6 +65,35 @@ VARIANTS = (
         "a reader of lines takes CR for their end, and skips the LF when it reads on",
         ((r'rb"\r\n\r\n|', r'rb"\r\n\r\n?|'),),
         {"test_no_answer_before_the_last_byte"},
+    ),
+    Variant(
+        9,
+        "two cookies, and two lines of a list",
+        (
+            (
+                'lines = [f"HTTP/1.1 {response.status}"]',
+                'lines = [f"HTTP/1.1 {response.status}", "Set-Cookie: a=1", "Set-Cookie: b=2"]\n'
+                '    lines += ["Cache-Control: no-store", "Cache-Control: no-transform"]',
+            ),
+        ),
+    ),
+    Variant(
+        9,
+        "Date is made anew every five seconds",
+        ((DATE, DATE.replace("int(time.time())", "int(time.time()) // 5 * 5")),),
+    ),
+    Variant(
+        9,
+        "the connection is kept, and nothing is said of it",
+        (
+            KEEPING,
+            ('        "Connection": "close",\n', ""),
+            (
+                "        response = error_page(str(error))\n",
+                "        send_response(connection, error_page(str(error)))\n"
+                '        raise ConnectionError("nobody knows where the next request begins")\n',
+            ),
+        ),
     ),
 )
 
