@@ -88,4 +88,63 @@ MISTAKES = (
         ),
         words="line 1",
     ),
+    Mistake(
+        stage=11,
+        rule="test_white_space_at_the_ends",
+        title="Names and values are stripped of white space",
+        changes=(('f"{name}: {value}\\n"', 'f"{name.strip()}: {value.strip()}\\n"'),),
+        words="line 1",
+    ),
+    Mistake(
+        stage=11,
+        rule="test_question_marks_in_a_query",
+        title="The target is split at every question mark, and its second piece is the query",
+        changes=(("parse_qsl(request.query,", 'parse_qsl(request.query.split("?")[0],'),),
+        words="line 1",
+    ),
+    Mistake(
+        stage=11,
+        rule="test_search_is_a_whole_name",
+        title="Every path that begins with /search lists the parameters",
+        changes=(
+            (
+                "    if handler:\n",
+                '    if path.startswith("/search"):\n'
+                "        handler = list_parameters\n"
+                "    if handler:\n",
+            ),
+        ),
+        words="not 404",
+    ),
+    Mistake(
+        stage=11,
+        rule="test_signs_in_a_value",
+        title="Parameters are split at semicolons, too",
+        changes=(("parse_qsl(request.query,", 'parse_qsl(request.query.replace(";", "&"),'),),
+        words="line 1",
+    ),
+    Mistake(
+        stage=11,
+        rule="test_queries_in_every_form_of_a_request",
+        title="The query of a whole URL is lost",
+        changes=(
+            (
+                "parse_qsl(request.query,",
+                'parse_qsl(request.query if request.target[0] == "/" else "",',
+            ),
+        ),
+        words="gave 0 lines",
+    ),
+    Mistake(
+        stage=11,
+        rule="test_text_says_its_charset",
+        title="The type of a list of parameters says nothing about its charset",
+        changes=(
+            (
+                'lines.encode("utf-8", "surrogateescape")',
+                'lines.encode("utf-8", "surrogateescape"), content_type="text/plain"',
+            ),
+        ),
+        words="charset=utf-8",
+    ),
 )

@@ -109,5 +109,7 @@ def test_text_says_its_charset(client: Client, words: Words) -> None:
     Why: Without it many clients guess, and show `cafÃ©` instead of `café` (RFC 9110 section 8.3.2).
     Hint: Put `; charset=utf-8` after `text/html` and `text/plain`.
     """
-    for path in ("/", f"/echo/{words.word()}"):
-        expect_field(client.ask(path), "Content-Type", UTF_8, "a text type with charset=utf-8")
+    for path in ("/", "/about", "/blog", f"/echo/{words.word()}", f"/search?{words.word()}"):
+        response = client.ask(path)
+        if response.status == 200:
+            expect_field(response, "Content-Type", UTF_8, "a text type with charset=utf-8")

@@ -8,9 +8,15 @@ from tester.suite import edge
 STAGE = 11
 
 
-def expect_parameters(client: Client, query: str, pairs: list[tuple[str, str]]) -> None:
+def expect_parameters(
+    client: Client,
+    query: str,
+    pairs: list[tuple[str, str]],
+    path: str = "/search",
+    version: str = "1.1",
+) -> None:
     """Fail unless `/search?query` is answered with a line `name: value` for each of `pairs`."""
-    response = client.ask(f"/search?{query}" if query else "/search")
+    response = client.ask(f"{path}?{query}" if query else path, version=version)
     expect_status(response, 200)
     got = response.body.decode("utf-8", "backslashreplace").replace("\r\n", "\n")
     lines = got.removesuffix("\n").split("\n") if got else []
@@ -89,6 +95,77 @@ def test_escapes_are_decoded_after_the_split(client: Client, words: Words) -> No
         f"{name}={one}%26{two}&{two}={one}%3D1&%3D{name}={two}",
         [(name, f"{one}&{two}"), (two, f"{one}=1"), (f"={name}", two)],
     )
+
+
+def test_white_space_at_the_ends(client: Client, words: Words) -> None:
+    """White space at the ends of a name or a value is kept: `q=+a+` is ` a `.
+
+    Why: A server must not change what a client has sent. Whoever searches for a word with a space
+        before it does not look for the middle of other words.
+    Hint: Do not call `strip()`, neither on the query nor on its pieces.
+    """
+    name, value = words.word(), words.word()
+    expect_parameters(client, f"{name}=+{value}+", [(name, f" {value} ")])
+    expect_parameters(client, f"+{name}+=%20{value}%20", [(f" {name} ", f" {value} ")])
+    expect_parameters(client, f"{name}=++&{value}=%09", [(name, "  "), (value, "\t")])
+
+
+def test_question_marks_in_a_query(client: Client, words: Words) -> None:
+    """A `?` or a `/` in the query is part of it: `/search?q=a?b` is `q: a?b`.
+
+    Why: Only the first `?` of a target separates anything (RFC 3986 section 3.4).
+    Hint: `target.partition("?")` cuts once; `split("?")[1]` loses what follows the second one.
+    """
+    name, one, two = (words.word() for _ in range(3))
+    expect_parameters(client, f"{name}={one}?{two}?", [(name, f"{one}?{two}?")])
+    expect_parameters(
+        client, f"?{name}=/about/{one}?&{two}=?", [(f"?{name}", f"/about/{one}?"), (two, "?")]
+    )
+
+
+def test_search_is_a_whole_name(client: Client, words: Words) -> None:
+    """A path that only looks like `/search` is 404: `/searches`, `/search/x`, with a query too.
+
+    Why: A path names one thing and no other (RFC 9110 section 4.2.3).
+    Hint: Compare the whole path with `==`, after the query has been cut off.
+    """
+    word = words.word()
+    for path in ("/searches", "/sear", f"/search/{word}", f"/search{word}"):
+        expect_status(client.ask(path), 404)
+        expect_status(client.ask(f"{path}?{word}=1"), 404)
+
+
+@edge
+def test_signs_in_a_value(client: Client, words: Words) -> None:
+    """Only `&` separates parameters: `a=1;b=2` is one of them. Other signs are kept at all places.
+
+    Why: Some old servers took `;` for a separator as well. Browsers never send it as one, so that
+        a value may hold it. What servers and proxies read differently can be abused.
+    Hint: Split at `&` only. `parse_qsl` does so in Python from 3.10 on.
+    """
+    name, one, two = (words.word() for _ in range(3))
+    expect_parameters(client, f"{name}={one};{two}=2", [(name, f"{one};{two}=2")])
+    for sign in (";", ",", ":", "/", ".", "=", "!", "*", "'", "$"):
+        value = f"{sign}{one}{sign}"
+        expect_parameters(client, f"{name}={value}", [(name, value)])
+    for sign in ("%", "&", "+", "#", "=", ";", '"', "?"):
+        text = f"{sign}{one}{sign}"
+        escaped = quote(text, safe="")
+        expect_parameters(client, f"{escaped}={escaped}&{two}", [(text, text), (two, "")])
+
+
+@edge
+def test_queries_in_every_form_of_a_request(client: Client, words: Words) -> None:
+    """The query is read in HTTP/1.0 and from a whole URL, too: `GET http://localhost/search?q=a`.
+
+    Why: Neither the version nor the form of a target changes what is asked for
+        (RFC 9112 sections 2.3 and 3.2.2).
+    Hint: Cut the host off first, and do the same as ever with what is left.
+    """
+    pairs = [(words.word(), words.word()), (words.word(), "http://a/?b")]
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    expect_parameters(client, query, pairs, version="1.0")
+    expect_parameters(client, query, pairs, path="http://localhost/search")
 
 
 @edge
