@@ -296,13 +296,14 @@ def split_target(method: bytes, target: bytes) -> tuple[bytes, bytes]:
 
 
 def accepts_gzip(request: Request) -> bool:
-    """Say whether the client accepts gzip."""
-    weights = {}
+    """Say whether the client accepts gzip, and does not like the plain body better."""
+    weights: dict[bytes, float] = {}
     for member in request.items(b"accept-encoding"):
         name, *parameters = [part.strip(b" \t") for part in member.split(b";")]
         match = QVALUE.fullmatch(parameters[0]) if parameters else None
         weights[name] = float(match[1]) if match else 0.0 if parameters else 1.0
-    return weights.get(b"gzip", weights.get(b"x-gzip", weights.get(b"*", 0.0))) > 0
+    gzip = weights.get(b"gzip", weights.get(b"x-gzip", weights.get(b"*", 0.0)))
+    return gzip > 0 and gzip >= weights.get(b"identity", 0.0)
 
 
 def locate(name: bytes) -> bytes:

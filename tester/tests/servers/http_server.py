@@ -459,8 +459,9 @@ class Handler(BaseHTTPRequestHandler):
         for member in self.tokens("Accept-Encoding"):
             name, *parameters = (part.strip(" \t") for part in member.split(";"))
             weight = GZIP_WEIGHT.fullmatch(parameters[0]) if parameters else None
-            accepted[name] = float(weight[1]) > 0 if weight else not parameters
-        return accepted.get("gzip", accepted.get("*", False))
+            accepted[name] = float(weight[1]) if weight else float(not parameters)
+        gzip = accepted.get("gzip", accepted.get("*", 0.0))
+        return gzip > accepted.get("identity", 0.0)
 
     @staticmethod
     def compress(content: BinaryIO) -> Iterator[bytes]:

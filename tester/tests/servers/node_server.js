@@ -61,7 +61,8 @@ function acceptsGzip(value) {
     const [name, weight] = member.split(";").map((part) => part.trim());
     return [name, weight ? Number(weight.replace(/^q=/, "")) : 1];
   }));
-  return (weights.get("gzip") ?? weights.get("*") ?? 0) > 0;
+  const gzip = weights.get("gzip") ?? weights.get("*") ?? 0;
+  return gzip > 0 && gzip >= (weights.get("identity") ?? 0);
 }
 
 /** The real path of a file under the root. */

@@ -386,8 +386,10 @@ def wants_gzip(request: Request) -> bool:
     answer = {}
     for member in request.members(b"accept-encoding"):
         coding, _, weight = member.replace(b" ", b"").replace(b"\t", b"").partition(b";")
-        answer[coding] = not weight or bool(re.fullmatch(rb"q=(0?\.0*[1-9]\d*|1(\.0*)?)", weight))
-    return answer.get(b"gzip", answer.get(b"*", False))
+        match = re.fullmatch(rb"q=(0?\.\d+|[01](?:\.0*)?)", weight)
+        answer[coding] = float(match[1]) if match else float(not weight)
+    gzip = answer.get(b"gzip", answer.get(b"*", 0.0))
+    return gzip > 0 and gzip >= answer.get(b"identity", 0.0)
 
 
 def scratch() -> BinaryIO:

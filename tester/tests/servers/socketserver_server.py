@@ -497,7 +497,7 @@ class Handler(socketserver.StreamRequestHandler):
             name, _, weight = item.replace(" ", "").replace("\t", "").partition(";q=")
             with contextlib.suppress(ValueError):
                 weights[name] = float(weight or 1)
-        return weights.get("gzip", weights["*"]) > 0
+        return weights.get("gzip", weights["*"]) > weights.get("identity", 0)
 
 
 def write_type(kind: str) -> str:
