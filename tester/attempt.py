@@ -597,6 +597,14 @@ class Server:
         """
         return self._family.memory(exact=True)
 
+    def processes(self) -> list[psutil.Process]:
+        """Return the processes of the attempt that run; some may end while they are looked at."""
+        found = []
+        for pid in self._family.pids():
+            with contextlib.suppress(*GONE):
+                found.append(psutil.Process(pid))
+        return found
+
     def _listening(self) -> Address | None:
         """Return where the attempt listens: on the port it was given, if it does."""
         process = self._process

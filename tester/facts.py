@@ -27,6 +27,7 @@ from tester.wire import (
     Record,
     WireError,
     begin_connecting,
+    begin_narrow,
 )
 
 ALIKE = 0.8  # From 0 to 1: names that are so like each other are one name, mistyped.
@@ -184,6 +185,12 @@ class Client:
             begun.pop_all()
         self._connections += made
         return made
+
+    def connect_narrow(self) -> Connection:
+        """Open a connection that holds little of what is not read. Raises WireError."""
+        address, begun = self.server.address, begin_narrow(self.server.address)
+        self._connections.append(Connection(address, self.record, self.server.patience, begun))
+        return self._connections[-1]
 
     def close(self) -> None:
         """Close every connection of this check."""

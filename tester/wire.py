@@ -18,6 +18,7 @@ from tester.results import Direction, Message
 ANSWER_TIMEOUT = PATIENCE
 END_TIMEOUT = 2.0  # Seconds until a connection must end that has nothing more to say.
 CONNECT_TIMEOUT = 5.0  # Seconds.
+SMALLEST_SEGMENT = 88  # Bytes, on Linux
 PIECE = 256 * 1024  # Bytes that one recv brings at most.
 MEGABYTE = 1024 * 1024
 MOST = 128 * MEGABYTE  # Bytes of one connection: a server that sends more will not end any more.
@@ -121,6 +122,20 @@ def begin_connecting(address: Address, count: int) -> list[socket.socket]:
         each.setblocking(False)
     for each in begun:
         each.connect_ex((address.host, address.port))
+    return begun
+
+
+def begin_narrow(address: Address) -> socket.socket:
+    """Return a socket that asks for a connection with buffers as small as the system allows.
+
+    The server's are small too then: how much it may have under way depends on the segments.
+    """
+    begun = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    begun.setblocking(False)
+    begun.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    with contextlib.suppress(AttributeError, OSError):
+        begun.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SMALLEST_SEGMENT)
+    begun.connect_ex((address.host, address.port))
     return begun
 
 
@@ -294,6 +309,13 @@ class Connection:
             return bool(self.socket.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
+
+    def wait_for_data(self) -> None:
+        """Wait until there is something to read, and leave it there. Raises WireError."""
+        waiting = select.poll()
+        waiting.register(self.socket, select.POLLIN)
+        if not waiting.poll(self.patience * 1000):  # Milliseconds
+            raise WireError("silent", self, "answering")
 
     def half_close(self) -> None:
         """Say that we send no more, and go on reading; needless if the server has closed."""

@@ -122,4 +122,98 @@ MISTAKES = (
         words="one other was in line before it",
         row=50,
     ),
+    Mistake(
+        stage=10,
+        rule="test_clients_that_do_not_read_hold_nobody_up",
+        title="A lock for all clients is held while an answer is sent",
+        changes=(
+            (
+                "    connection.sendall(build_head(response) + response.body)",
+                "    with log_lock:\n"
+                "        connection.sendall(build_head(response) + response.body)",
+            ),
+        ),
+        words="silent",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_nothing_leaks",
+        title="Each connection is kept in a list, and never closed",
+        changes=(
+            (
+                "            pass\n    connection.close()\n",
+                "            pass\n    KEPT.append(connection)\n",
+            ),
+            ("# --- Connections: who", "KEPT = []\n# --- Connections: who"),
+        ),
+        words="descriptors were left behind",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_nothing_leaks",
+        title="The descriptor of a connection is copied, and the copy is never closed",
+        changes=(
+            (
+                "            serve_request(connection)\n",
+                "            os.dup(connection.fileno())\n            serve_request(connection)\n",
+            ),
+        ),
+        words="descriptors were left behind",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_nothing_leaks",
+        title="The thread of a client that broke off waits for ever",
+        changes=(
+            (
+                "        with contextlib.suppress(OSError):  # The client has left",
+                "        with waiting_for_ever():  # The client has left",
+            ),
+            (
+                "def serve_connection(",
+                "@contextlib.contextmanager\n"
+                "def waiting_for_ever():\n"
+                "    try:\n"
+                "        yield\n"
+                "    except OSError:\n"
+                "        threading.Event().wait()\n\n\n"
+                "def serve_connection(",
+            ),
+        ),
+        words="were left behind",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_nothing_leaks",
+        title="The thread of a client that says nothing and leaves asks on and on for its bytes",
+        changes=(
+            (
+                "            serve_request(connection)\n",
+                "            while not connection.recv(1, socket.MSG_PEEK):\n"
+                "                time.sleep(0.01)\n"
+                "            serve_request(connection)\n",
+            ),
+        ),
+        words="were left behind",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_nothing_leaks",
+        title="One thread asks again and again whether there is anything to do",
+        changes=(
+            (
+                "def serve_forever(listener: socket.socket) -> None:\n",
+                "def tidy_up():\n"
+                "    while True:\n"
+                "        list(busy)\n\n\n"
+                "def serve_forever(listener: socket.socket) -> None:\n",
+            ),
+            (
+                "    while True:\n        slots.acquire()\n",
+                "    threading.Thread(target=tidy_up, daemon=True).start()\n"
+                "    while True:\n        slots.acquire()\n",
+            ),
+        ),
+        words="is busy though",
+    ),
 )

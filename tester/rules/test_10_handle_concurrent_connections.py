@@ -4,6 +4,10 @@ import contextlib
 import resource
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+from psutil import STATUS_ZOMBIE as ZOMBIE
 
 from tester.attempt import IDLE_TIMEOUT, Server
 from tester.facts import (
@@ -14,12 +18,14 @@ from tester.facts import (
     expect_body,
     expect_status,
     fail,
+    put_file,
     repeat_if_slow,
     request_bytes,
 )
+from tester.ports import GONE
 from tester.response import Malformed, ResponseReader
 from tester.suite import edge, waits
-from tester.wire import Connection, WireError
+from tester.wire import BadResponse, Connection, WireError
 
 STAGE = 10
 SILENT = 5  # Clients that say nothing, or only half of what they want, while another one asks.
@@ -34,6 +40,20 @@ LONGEST_SILENCE = 10.0  # Seconds: who ignores IDLE_TIMEOUT must have hung up by
 PAIRS = 50  # So often, two clients connect at the same moment.
 FULL_LINE = 0.9  # Seconds: who has found the line full asks again after one second.
 MARGIN = 1.0  # Seconds that a busy machine may be late.
+STUCK = 3  # Clients that do not read.
+FILE = 8 * 1024 * 1024  # Bytes that fit into no buffer.
+LONG_ECHO = 60_000  # Bytes that do not fit into a narrow connection's buffers.
+ROUNDS = 4  # Of connections: what a server keeps after the first, such as a pool, it may keep.
+EACH = 25  # Clients of each of the four kinds in a round.
+HELD = ("descriptors", "threads", "processes")
+LEAK = 40  # More of them after the last round than after the first are a leak: one of a kind each
+# would be 75. Pools and garbage collectors may keep some.
+LONGEST = 10.0  # Seconds after which no other round begins
+SETTLING = 3.0  # Seconds that a server may take to tidy up.
+LOOKS = 5  # In a row at which no more has ended, with
+LOOK = 0.01  # so many seconds between two of them.
+WINDOW = 0.1  # Seconds for which the use of the processor is measured.
+BUSY = 0.4  # Of one processor's time: a loop that spins uses all that it can get.
 DRIP = 0.1  # Seconds between two bytes: far less than any timeout.
 
 
@@ -411,3 +431,162 @@ def test_survives_clients_that_leave_in_mid_answer(
         connection.reset()
         if number % 4 == 3:
             client.expect_serving()
+
+
+@edge
+def test_clients_that_do_not_read_hold_nobody_up(
+    client: Client, words: Words, server: Server
+) -> None:
+    """Clients that do not read their answer hold nobody else up.
+
+    Why: When a client stops reading, the network's buffers fill up, and `sendall` waits for it:
+        on a phone that has lost its network, for minutes (RFC 9112 section 9.4).
+    Hint: Never hold a lock while you send. A lock around a line of the log is fine; around
+        `sendall`, it lets all wait for the slowest client.
+    """
+    if server.with_directory:  # A file is more than fits into the network's buffers.
+        target = put_file(server, f"{words.word()}.bin", bytes(FILE))
+    else:
+        target = f"/echo/{words.word(LONG_ECHO)}"
+    stuck = [client.connect_narrow() for _ in range(STUCK)]
+    try:
+        for connection in stuck:
+            connection.send(request_bytes(target))
+        for connection in stuck:  # When an answer begins, the server is about to send the rest.
+            connection.wait_for_data()
+        for _ in range(3):
+            ask_beside(client, words, stuck)
+    finally:
+        for connection in stuck:
+            connection.reset()
+
+
+@edge
+def test_nothing_leaks(client: Client, words: Words, server: Server) -> None:
+    """After 300 connections of every kind, the server has no more threads and descriptors than
+    before, and does not use the processor when there is nothing to do.
+
+    Why: A server runs for months. What each client leaves behind, a socket, a thread or a file,
+        adds up until the system gives no more of it.
+    Hint: Close each connection in `finally`, whatever happened before. A loop around `recv` must
+        end when that returns `b""`: else it runs on and on at full speed, for nobody.
+    """
+    began = time.monotonic()
+    play_round(client, words)
+    first = settle(server)
+    for _ in range(ROUNDS - 1):
+        if time.monotonic() - began < LONGEST:  # Else it serves too few at a time.
+            play_round(client, words)
+    last = settle(server, first)
+    for what, before, after in zip(HELD, first, last, strict=True):
+        if after - before >= LEAK:
+            fail(
+                f"{what} were left behind: {after - before} more than after the first round",
+                f"about as many {what} as before: {before}",
+                f"{after} {what}",
+                likely="Is each connection closed, and each loop left, when its client has gone?",
+            )
+    expect_idle(server)
+
+
+def play_round(client: Client, words: Words) -> None:
+    """Let EACH clients finish, EACH say nothing, EACH break off, and EACH be refused."""
+    asked = [(request_bytes(f"/echo/{words.word()}"), True)] * EACH
+    refused = [(f"{words.word()}\r\n\r\n".encode(), True)] * (EACH // 2)
+    refused += [(request_bytes(f"/{words.word()}"), True)] * (EACH - EACH // 2)
+    silent = [(b"", False)] * EACH
+    broken = [(cut_request(words.word(12))[0], False)] * EACH
+    for kind in (asked, silent, broken, refused):
+        with contextlib.ExitStack() as crowd:
+            connections = [crowd.enter_context(client.connect()) for _ in kind]
+            for connection, (data, answered) in zip(connections, kind, strict=True):
+                if data and answered:
+                    client.send_all(connection, data)
+                elif data:
+                    connection.send(data)
+            for number, (connection, (_, answered)) in enumerate(
+                zip(connections, kind, strict=True)
+            ):
+                if answered:
+                    await_answer(connection)
+                elif number % 3 == 0:  # One in three is reset, not closed.
+                    connection.reset()
+
+
+def await_answer(connection: Connection) -> None:
+    """Wait for an answer: what it is, other rules ask. Raises WireError if there is none."""
+    try:
+        connection.read_response()
+    except BadResponse:
+        pass
+    except WireError as error:
+        if error.kind == "silent":
+            raise
+
+
+def settle(server: Server, before: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """Return how much of each the server holds, when no more of it ends.
+
+    It is waited for longer, if that is many more than `before`: threads may linger, and a garbage
+    collector may close what was left open.
+    """
+    deadline = time.monotonic() + SETTLING
+    now, quiet = count_held(server), 0
+    while quiet < LOOKS and time.monotonic() < deadline:
+        time.sleep(LOOK)  # There is no event: it is the server's own business when it tidies up.
+        now, last = count_held(server), now
+        more = any(a - b >= LEAK for a, b in zip(now, before, strict=False))
+        ended = any(a < b for a, b in zip(now, last, strict=True))
+        quiet = 0 if more or ended else quiet + 1
+    return now
+
+
+def count_held(server: Server) -> tuple[int, ...]:
+    """Return how many descriptors, threads and processes the attempt has."""
+    descriptors = threads = count = 0
+    for process in server.processes():
+        with contextlib.suppress(*GONE):
+            descriptors += process.num_fds()
+            threads += process.num_threads()
+            count += 1 + sum(child.status() == ZOMBIE for child in process.children())
+    return descriptors, threads, count
+
+
+def expect_idle(server: Server) -> None:
+    """Fail if the server uses the processor all the time, although no client is there."""
+    deadline = time.monotonic() + SETTLING
+    while (used := measure_use(server)) > BUSY:
+        if time.monotonic() > deadline:
+            fail(
+                f"the server is busy though no client is there: {used:.0%} of a processor's time",
+                "a server that sleeps until a client comes",
+                f"{used:.0%} of the time of one processor, {SETTLING:g} s long",
+                likely='Does a loop go on when `recv` returns `b""`, or ask again and again?',
+            )
+
+
+def measure_use(server: Server) -> float:
+    """Return how much of the time the attempt wants a processor, 1.0 for one of its threads."""
+    processes = server.processes()
+    began, before = time.monotonic(), sum_times(processes)
+    time.sleep(WINDOW)  # Not a wait for anything: it is what is measured.
+    return (sum_times(processes) - before) / (time.monotonic() - began)
+
+
+def sum_times(processes: Sequence[psutil.Process]) -> float:
+    """Return for how many seconds they have used a processor, or waited for one, so far.
+
+    On a busy machine a loop that spins mostly waits for a processor. Where the system does not
+    tell that, what was used must do.
+    """
+    total = 0.0
+    for process in processes:
+        tasks = [*Path("/proc", str(process.pid), "task").glob("*/schedstat")]
+        with contextlib.suppress(*GONE):
+            if not tasks:
+                times = process.cpu_times()
+                total += times.user + times.system
+            for task in tasks:
+                used, waited = task.read_text().split()[:2]
+                total += (int(used) + int(waited)) / 1e9  # Nanoseconds
+    return total

@@ -83,6 +83,22 @@ VARIANTS = (
         ((DATE, DATE.replace("int(time.time())", "int(time.time()) // 5 * 5")),),
     ),
     Variant(
+        10,
+        "a pool of threads, which stay when their clients have gone",
+        (
+            (
+                "threading.Thread(target=serve_connection, args=(connection,), daemon=True)"
+                ".start()",
+                "POOL.submit(serve_connection, connection)",
+            ),
+            (
+                "# --- Connections: who",
+                "from concurrent.futures import ThreadPoolExecutor\n"
+                "POOL = ThreadPoolExecutor(400)\n# --- Connections: who",
+            ),
+        ),
+    ),
+    Variant(
         9,
         "the connection is kept, and nothing is said of it",
         (
