@@ -78,6 +78,20 @@ MISTAKES = (
     ),
     Mistake(
         stage=5,
+        rule="test_segments_are_split_before_they_are_decoded",
+        title="The whole path is decoded first, so that an escaped slash is one like any other",
+        changes=(('    path = re.sub("(?i)%2f", "%252F", first) + path[len(first) :]\n', ""),),
+        words="not a 4xx",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_segments_are_split_before_they_are_decoded",
+        title="The name /echo/ is looked for in the target, which is not decoded",
+        changes=(('request.path.startswith("/echo/")', 'request.target.startswith("/echo/")'),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=5,
         rule="test_answers_do_not_depend_on_earlier_ones",
         title="The head is kept in a default argument, and grows with each request",
         changes=(

@@ -89,4 +89,13 @@ MISTAKES = (
         ),
         words="not 404",
     ),
+    Mistake(
+        stage=6,
+        rule="test_escapes_in_the_name_of_a_page",
+        title="The pages are looked up before the path is decoded",
+        changes=(
+            ("path, prefix = request.path,", 'path, prefix = request.target.partition("?")[0],'),
+        ),
+        words="not 200",
+    ),
 )

@@ -504,4 +504,24 @@ MISTAKES = (
         ),
         words="answered as a request",
     ),
+    Mistake(
+        stage=8,
+        rule="test_what_can_not_become_a_request",
+        title="The request line is looked at only when the whole head is there",
+        changes=(
+            (
+                "            judged = judged or self.judge_request_line()"
+                "  # Never wait for what is wrong already.\n",
+                "",
+            ),
+        ),
+        words="silent",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_what_can_not_become_a_request",
+        title="A TLS hello is waited for like the beginning of a request line",
+        changes=(("        require(BEGINNING.match(line[:100]))\n", ""),),
+        words="silent",
+    ),
 )

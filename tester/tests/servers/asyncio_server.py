@@ -246,9 +246,15 @@ async def read_head(wire: Wire) -> Request:
     """Receive the head of a request: it has a deadline and a limit as a whole."""
     deadline, room = time.monotonic() + 2 * IDLE, HEAD_LIMIT
     lines: list[bytes] = []
+    if not wire.buffer:
+        await wire.fill(deadline)
+    if not re.match(TOKEN + rb"|[\r\n]", wire.buffer):
+        raise Refusal(400, "That is another protocol.")
     while True:
         line = await wire.line(max(room - 2, 0), 431 if lines else 414, deadline)
         room -= len(line) + 2
+        if line and not lines and not REQUEST_LINE.fullmatch(line):
+            raise Refusal(400, "That is no request line.")
         if line:
             lines.append(line)
         elif lines:

@@ -158,6 +158,8 @@ class Handler(BaseHTTPRequestHandler):
         if not self.buffer:
             self.fill()
         deadline, left = time.monotonic() + IDLE_TIMEOUT, LONGEST_HEAD
+        if not re.match(rf"{TOKEN}|[\r\n]".encode(), self.buffer):
+            raise Refused(400, "That is another protocol.")
         while not (line := self.line(left, 414, deadline)):
             left -= 2
             if left <= 0:

@@ -175,9 +175,13 @@ def read_head(conn: Connection) -> Steps[Request]:
     if not conn.buffer:
         yield from conn.fill(now() + IDLE)
     until, room, lines = now() + 3 * IDLE, MAX_HEAD, list[bytes]()
+    if not re.match(TOKEN + rb"|[\r\n]", conn.buffer):
+        raise Problem(400)
     while True:
         line = yield from conn.line(max(room - 2, 0), 431 if lines else 414, until)
         room -= len(line) + 2
+        if line and not lines and not REQUEST_LINE.fullmatch(line):
+            raise Problem(400)
         if not line and lines:
             return parse_head(lines)
         if not line and room <= 0:

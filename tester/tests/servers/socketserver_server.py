@@ -213,7 +213,8 @@ class Handler(socketserver.StreamRequestHandler):
     def read_head(self) -> None:
         """Read a request up to the empty line."""
         self.source.allow(IDLE_SECONDS)
-        self.rfile.peek(1)
+        if self.rfile.peek(1)[:1].decode("latin-1") not in TOKEN | {"\r", "\n", ""}:
+            raise Refusal(400)
         self.source.allow(IDLE_SECONDS)  # A head's time begins with its first byte.
         line, room = "", HEAD_BYTES
         while not line:
@@ -222,10 +223,10 @@ class Handler(socketserver.StreamRequestHandler):
             if room <= 0:
                 raise Refusal(400)
         self.method = line.partition(" ")[0]
+        self.read_request_line(line)
         while field := self.read_line(max(room, 0), 431):
             room -= len(field) + 2
             self.add_field(self.fields, field)
-        self.read_request_line(line)
         if not is_host(self.fields.get("host", "," if self.minor else "")):
             raise Refusal(400)
 
