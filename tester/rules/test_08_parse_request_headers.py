@@ -219,6 +219,8 @@ def test_head_in_two_packets(client: Client, words: Words) -> None:
         expect_packets(client, words, mark, inside)
     for inside in (1, 2):
         expect_packets(client, words, b"\r\n\r\n", inside)
+    for target in list_targets(client):
+        expect_packets(client, words, b"Host", 2, target)
 
 
 @edge
@@ -233,18 +235,23 @@ def test_no_answer_before_the_last_byte(client: Client, words: Words) -> None:
     expect_packets(client, words, b"\r\n\r\n", 3)
 
 
-def expect_packets(client: Client, words: Words, mark: bytes, inside: int) -> None:
+def expect_packets(
+    client: Client, words: Words, mark: bytes, inside: int, target: str = "/user-agent"
+) -> None:
     """Fail unless a head is read whole that is cut so many bytes after the beginning of `mark`."""
 
     def scene() -> None:
         """Send the two packets."""
         agent = words.word()
-        head = request_bytes("/user-agent", fields=[("User-Agent", agent)])
+        head = request_bytes(target, fields=[("User-Agent", agent)])
         cut = head.index(mark) + inside
         with client.connect() as connection:
             response = send_in_packets(connection, [head[:cut], head[cut:]], 0.01)
-            expect_status(response, 200)
-            expect_body(response, agent.encode())
+            if target == "/user-agent":
+                expect_status(response, 200)
+                expect_body(response, agent.encode())
+            else:
+                expect_status(response, 200, 404)
 
     repeat_if_slow(scene)
 
