@@ -14,7 +14,10 @@ MISTAKES = (
         stage=13,
         rule="test_text_types",
         title="JavaScript is not in the table",
-        changes=((', ".js": "text/javascript; charset=utf-8"', ""),),
+        changes=(
+            (', ".js": "text/javascript; charset=utf-8"', ""),
+            ('".mjs": CONTENT_TYPES[".js"], ', ""),
+        ),
         words="not text/javascript",
     ),
     Mistake(
