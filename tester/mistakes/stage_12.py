@@ -478,4 +478,16 @@ MISTAKES = (
         ),
         words="outside the folder",
     ),
+    Mistake(
+        stage=12,
+        rule="test_escapes_in_front_of_a_name",
+        title="Files are routed by the target as it was sent, before it is decoded",
+        changes=(
+            (
+                "GET_ROUTES.get(prefix)",
+                'GET_ROUTES.get(request.target[: request.target.find("/", 1) + 1])',
+            ),
+        ),
+        words="not 200",
+    ),
 )

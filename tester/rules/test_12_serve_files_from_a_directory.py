@@ -189,6 +189,22 @@ def test_names_are_decoded_once(client: Client, words: Words, server: Server) ->
         expect_file(client, put_file(server, name, content), content)
 
 
+@edge
+def test_escapes_in_front_of_a_name(client: Client, words: Words, server: Server) -> None:
+    """`/%66iles/notes.txt` is `/files/notes.txt`, and `/files%2Fnotes.txt` is not.
+
+    Why: `%66` is an `f`, wherever it stands. But an escaped slash divides nothing
+        (RFC 3986 sections 2.2 and 6.2.2.2).
+    Hint: Split the path at `/` first, then decode each part, and choose by the first one.
+    """
+    name, content = f"{words.word()}.txt", words.data(20)
+    put_file(server, name, content)
+    for folder in ("%66iles", "file%73", "%66%69%6C%65%73"):
+        expect_file(client, f"/{folder}/{name}", content)
+    for path in (f"/files%2F{name}", f"/files%2f{name}", f"/%66iles%2F{name}"):
+        expect_refused(client.ask(path))
+
+
 def test_all_of_the_path_is_the_name(client: Client, words: Words, server: Server) -> None:
     """All that follows the first `/files/` is the file's path: `/files/a/files/b.txt` too.
 
