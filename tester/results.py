@@ -13,6 +13,22 @@ Kind = Literal["requirement", "edge"]
 Direction = Literal["sent", "received"]
 
 
+def printable(text: str) -> str:
+    r"""Return text from outside without what could move a cursor: `\xNN` stands for it.
+
+    Line breaks stay.
+    """
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    r"""`"\x1b"` -> `\\x1b`: the number of a character that can't be shown."""
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+
 @dataclass(frozen=True)
 class Message:
     """Bytes that went one way at one time; the client is the tester, the server the attempt."""

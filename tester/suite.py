@@ -21,7 +21,7 @@ from tester.attempt import STARTUP_TIMEOUT, Server, StartError, UsageError, loca
 from tester.explain import Stopped, explain
 from tester.facts import Client, Words
 from tester.limits import MEMORY_LIMIT
-from tester.results import Failure
+from tester.results import Failure, printable
 from tester.wire import WireError
 
 LAST_STAGE = 18
@@ -472,7 +472,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     failure = suite.failures.get(item.nodeid) if suite and call.when == "call" else None
     if failure and report.failed:
         rule = read_rule(item)
-        report.longrepr = (
+        report.longrepr = printable(
             f"{rule.title}\n  {failure.message}\n  expected: {failure.expected}\n"
             f"  got:      {failure.got}\n  Why:  {rule.why}\n  Hint: {rule.hint}\n"
             f"  Try:  {failure.command}"

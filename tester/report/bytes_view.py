@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from tester.results import printable
+
 ESCAPES = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\"}
 COLOUR_SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
 PLAIN = str.maketrans({"…": "...", "–": "-", "—": "-", "“": '"', "”": '"', "‘": "'", "’": "'"})
@@ -233,15 +235,4 @@ def safe_text(text: str, encoding: str = "utf-8") -> str:
     text = COLOUR_SEQUENCE.sub("", text).replace("\r\n", "\n").expandtabs(4)
     if not _can_encode(text, encoding):
         text = text.translate(PLAIN).encode(encoding, "backslashreplace").decode(encoding)
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(
-        character if character == "\n" or character.isprintable() else _escape(character)
-        for character in text
-    )
-
-
-def _escape(character: str) -> str:
-    r"""`"\x1b"` -> `\\x1b`: the number of a character that can't be shown."""
-    number = ord(character)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+    return printable(text)

@@ -23,11 +23,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 from tester.report.bytes_view import left_out, shorten, visible
-from tester.results import CheckResult, Failure, LadderResult, StageResult
+from tester.results import CheckResult, Failure, LadderResult, StageResult, printable
 
 MESSAGE_LIMIT = 4096  # Bytes of one message that a report keeps; of more, head and end.
-NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML document can hold, not even escaped (XML 1.0 section 2.2)."""
+NOT_XML = re.compile(
+    "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
+"""What no XML document can hold, not even escaped (XML 1.0 section 2.2), and what could upset the
+terminal of somebody who reads it: control characters too, and turns of the direction of writing."""
 
 
 def stage_to_dict(result: StageResult) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def stage_to_dict(result: StageResult) -> dict[str, Any]:
         "requirements": dict(zip(("passed", "total"), result.count("requirement"), strict=True)),
         "edge_cases": dict(zip(("passed", "total"), result.count("edge"), strict=True)),
         "tests": [_test_to_dict(test) for test in result.tests],
-        "error": result.error,
+        "error": printable(result.error) if result.error is not None else None,
         "looks_like": result.looks_like,
     }
 
@@ -57,7 +60,7 @@ def _test_to_dict(test: CheckResult) -> dict[str, Any]:
         "title": test.title,
         "kind": test.kind,
         "outcome": test.outcome,
-        "message": _message(test),
+        "message": printable(_message(test)),
         "why": "" if passed else test.why,
         "hint": "" if passed else test.hint,
         "exchange": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,13 +12,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from tester.tests.conftest import ROOT, WriteAttempt, processes_with
+from tester.tests.conftest import ROOT, WriteAttempt, grade, processes_with, run_tester
 
 MOST_SECONDS = 60.0  # For any verdict, beside other tests; alone, none takes more than 20.
 OK = r'b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello World!"'
+MOVES = re.compile("[^\n -~\u00a0-\uffff]|[\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a report must not hold."""
 LISTEN = """
 import os, shutil, signal, socket, struct, subprocess, sys, threading, time
 {first}
@@ -313,6 +317,57 @@ def test_a_verdict_comes_soon_and_nothing_stays(
     assert case.words in said(result)
     see_nothing_left(folder, mark, str(path))
     assert seconds < MOST_SECONDS, f"it took {seconds:.1f} s"
+
+
+NASTY = r"\x1b[2J\x1b]0;title\x07\x9b31m\u202e\udcff\xff"
+"""Clears the screen, names the window, colours, turns the line round, and is no text at all."""
+ECHOES_NASTY = (
+    f"nasty = '{NASTY}'.encode('utf-8', 'surrogateescape')\n"
+    "spoken = b'\\x80\\x9b31m\\xc2\\x9b31m\\xe2\\x80\\xae\\xff'"
+)
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        "os.write(2, nasty + b'\\n'); os._exit(3)",
+        r"connection.sendall(b'HTTP/1.1 500 %b\r\nX: %b\r\n\r\n%b' % (spoken, spoken, nasty))",
+        r"connection.sendall(b'HTTP/1.1 200 OK\r\n%b\r\n\r\n' % nasty)",
+        "",
+    ],
+    ids=["last words", "answer", "field", "at the start"],
+)
+def test_no_report_passes_on_what_moves_the_cursor(
+    serve: str, write_attempt: WriteAttempt, tmp_path: Path
+) -> None:
+    """Whether it is printed or sent: on the terminal, in JUnit, in JSON, or from pytest itself."""
+    source = LISTEN.format(first=ECHOES_NASTY, then="", serve=READ + serve)
+    if not serve:
+        source = f"import os\n{ECHOES_NASTY}\nos.write(2, nasty); os._exit(3)"
+    path, junit = write_attempt(source), tmp_path / "junit.xml"
+    words = ["--stage", "4", "-v", "--junit", str(junit), str(path)]
+    shown = run_tester("grade", *words)
+    assert shown.returncode == 1
+    rules = run_rules(path)
+    result = grade(path, stage=4)
+    texts = [shown.stdout, shown.stderr, junit.read_text("utf-8"), rules, said(result)]
+    elements = ElementTree.parse(junit).iter()
+    texts += [text for one in elements for text in (one.text or "", *one.attrib.values())]
+    for text in texts:
+        assert not MOVES.search(text), ascii(text)
+    assert r"\x9b31m" in shown.stdout + rules
+
+
+def run_rules(path: Path) -> str:
+    """Return what pytest says when it is run on the rules itself."""
+    command = ["-m", "pytest", "tester/rules/test_04_return_404_not_found.py", "-q", "--color=no"]
+    return subprocess.run(
+        [sys.executable, *command, "-p", "no:cacheprovider", "--attempt", path, "--stage", "4"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    ).stdout
 
 
 @pytest.mark.parametrize("name", ["never answers", "exits at once"])

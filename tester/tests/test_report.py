@@ -773,11 +773,11 @@ def test_junit_is_red_exactly_when_not_passed(
 
 def test_junit_holds_anything(tmp_path: Path) -> None:
     """Control characters, which XML can't hold, are written out."""
-    nasty = "\x00\x1b[2J\ufffe\ud800 <&\"'> é"
+    nasty = "\x00\x1b[2J\x9b\u202e\ufffe\ud800 <&\"'> é"
     failure = Failure(
         nasty, nasty, exchange=(Message("received", bytes(range(256))),), output=nasty
     )
     (suite,) = junit(stage_of(replace(LENGTH, title=nasty, failure=failure)), tmp_path)
-    written = "\\x00\\x1b[2J\\ufffe\\ud800 <&\"'> é"
+    written = "\\x00\\x1b[2J\\x9b\\u202e\\ufffe\\ud800 <&\"'> é"
     assert suite.find("testcase").get("name") == written
     assert suite.find("testcase/failure").get("message") == written
