@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 MAX_HEAD = 256 * 1024  # Bytes of a head, and of a trailer section; as in Chrome (curl: 300 KB).
 MAX_LINES = 5000  # Lines of either; as in curl.
 MAX_CHUNK_LINE = 16 * 1024  # Bytes of a chunk's size and extensions; as in Node (Go: 4 KB).
-MAX_CHUNKS = 50_000  # Chunks of a body: the largest that a check asks for has 5 MB.
+MAX_CHUNKS = 50_000  # Chunks of a body: each has 250 bytes of the largest that is asked for.
 MAX_INTERIM = 100  # Interim responses (1xx) before the final one; Go took five for many years.
 SHOWN = 1000  # Bytes of a wrong line that are kept, on each side of the place.
 

@@ -146,10 +146,10 @@ CASES = (
         "the head does not end: 262,144 bytes without an empty line",
         READ + HEAD + DIGITS,
     ),
-    Case("a body without end", "the server sent more than 8 MB instead of", READ + BODY + LONG),
+    Case("a body without end", "the server sent more than 16 MB instead of", READ + BODY + LONG),
     Case(
         "bytes without end after the answer",
-        "the server sent more than 8 MB instead of",
+        "the server sent more than 16 MB instead of",
         READ + f"connection.sendall({OK})" + LONG,
     ),
     Case(
