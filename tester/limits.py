@@ -34,6 +34,7 @@ LOOK_PAUSE = 0.1  # Seconds between two looks at what an attempt takes;
 LONGEST_PAUSE = 0.5  # longer, where looking takes long, but no longer than this.
 KILL_TIMEOUT = 5.0  # Seconds until all that was killed must be gone.
 POLL = 0.005  # Seconds between two looks whether it is.
+REMEMBERED = 0.25  # Seconds for which a process that is none of ours is not asked again.
 BLOCK = 512  # Bytes: what the system counts the room of a file in.
 BECOME_SUBREAPER = 36  # Linux's PR_SET_CHILD_SUBREAPER.
 ON_LINUX = sys.platform == "linux"
@@ -62,11 +63,15 @@ class Family:
         self._limit = DISK_LIMIT * MEGABYTE + secrets.randbelow(2**28)
         self._is_marked = False
         self._known: dict[int, psutil.Process] = {}
+        self._strangers: frozenset[int] = frozenset()
+        """Processes that had another limit when they were last asked."""
+        self._forgets_at = 0.0
+        """When all are to be asked again: a number may be given anew, though not so soon."""
 
     @contextlib.contextmanager
     def marking(self) -> Iterator[None]:
         """Mark what is started meanwhile, and forget what was before."""
-        self.root, self._known = None, {}
+        self.root, self._known, self._strangers = None, {}, frozenset()
         if not ON_LINUX:
             yield
             return
@@ -85,8 +90,22 @@ class Family:
     def pids(self) -> list[int]:
         """Return the process numbers of all that run; quick where they are marked by a limit."""
         if self._is_marked:
-            return [pid for pid in psutil.pids() if self._has_limit(pid) and not self._bury(pid)]
+            return [pid for pid in self._marked() if not self._bury(pid)]
         return self._related() or self._named()
+
+    def _marked(self) -> list[int]:
+        """Return all that have our limit.
+
+        While an attempt starts, this is asked again and again; and where many are graded at once,
+        most processes are others'.
+        """
+        running, now = psutil.pids(), time.monotonic()
+        if now > self._forgets_at:
+            self._strangers, self._forgets_at = frozenset(), now + REMEMBERED
+        strangers = self._strangers.intersection(running)
+        ours = [pid for pid in running if pid not in strangers and self._has_limit(pid)]
+        self._strangers = frozenset(running).difference(ours)
+        return ours
 
     def _has_limit(self, pid: int) -> bool:
         """Return whether a process has our limit."""
@@ -122,6 +141,7 @@ class Family:
 
     def all_pids(self) -> list[int]:
         """Return the numbers of all that run, found in every way there is; takes longer."""
+        self._strangers = frozenset()
         return [*dict.fromkeys([*self.pids(), *self._related(), *self._named()])]
 
     def is_asleep(self) -> bool:
