@@ -140,6 +140,29 @@ def test_refuses_a_malformed_request_line(server: Server, line: str) -> None:
     refuse(server, get(line=line))
 
 
+NO_REQUESTS = {
+    "a TLS hello": ("\x16\x03\x01\x02\x00\x01\x00", 400),
+    "a NUL": ("\0", 400),
+    "a space": (" ", 400),
+    "a bracket after some letters": ("GE(", 400),
+    "the first line of SSH": ("SSH-2.0-OpenSSH_9.6\r\n", 400),
+    "a line without a version": ("GET /\r\n", 400),
+    "a line with a target of no known form": ("GET a:80 HTTP/1.1\r\n", 400),
+    "a line with another version": ("GET / HTTP/2.0\r\nHost", 505),
+    "a TLS hello after an empty line": ("\r\n\x16\x03\x01", 400),
+}
+
+
+@pytest.mark.parametrize("case", table(NO_REQUESTS))
+def test_refuses_at_once_what_can_never_become_a_request(
+    server: Server, case: tuple[str, int]
+) -> None:
+    """As soon as that is seen: who stays silent until the idle timeout gets no answer at all."""
+    data, status = case
+    (answer,) = split_answers(converse(server, data))
+    assert answer.status == status
+
+
 BAD_VERSIONS = {
     "HTTP/2.0": 505,
     "HTTP/3.0": 505,
@@ -216,6 +239,7 @@ GOOD_TARGETS = {
     "origin-form": "GET /echo/a",
     "origin-form with a query": "GET /echo/a?b=/?c",
     "origin-form with all signs": "GET /echo/a?-._~!$&'()*+,;=:@%20",
+    "origin-form with characters that belong in no URI": 'GET /echo/a?"<>[]\\^`{|}',
     "absolute-form": "GET http://a/echo/a",
     "absolute-form with a port": "GET http://a:80/echo/a",
     "absolute-form with an empty port": "GET http://a:/echo/a",
@@ -236,6 +260,13 @@ def test_takes_a_target_in_origin_form_and_absolute_form(server: Server, line: s
 def test_an_empty_path_is_the_root(server: Server, target: str) -> None:
     """`http://a` and `http://a/` are one resource."""
     assert b"Hello" in accept(server, get(line=f"GET {target} HTTP/1.1")).body
+
+
+@pytest.mark.parametrize("target", ["/echo%2Fa", "/echo%2f", "/%2Fecho/a", "/search%2F"])
+def test_an_escaped_slash_divides_nothing(server: Server, target: str) -> None:
+    """`%2F` is a part of a segment, and `/` stands between two: they are not the same."""
+    accept(server, get(line=f"GET {target} HTTP/1.1"), 404)
+    assert accept(server, get(line="GET /echo/a%2Fb HTTP/1.1")).body == b"a/b"
 
 
 @pytest.mark.parametrize("target", ["*", "/", "/echo/a", "http://a", "http://a/echo"])
@@ -757,6 +788,12 @@ def test_a_trailer_is_no_header_field(server: Server, trailer: str) -> None:
     assert answer.values("Connection") != ["close"]
 
 
+def test_trailers_have_a_limit(server: Server) -> None:
+    """Many short ones as well as a long one: what is in them is not the body's, and not free."""
+    refuse(server, chunks("0\r\n" + "X: x\r\n" * 20_000 + "\r\n"), 431)
+    refuse(server, chunks(f"0\r\nX: {LONG}\r\n\r\n"))
+
+
 # --- Answers: RFC 9112 sections 4 to 6, RFC 9110 sections 5, 6, 8 and 15 --------------------------
 
 ANSWERS = {
@@ -811,6 +848,7 @@ UNREAD_HEADS = {  # Refused before they are read to their end
     "431": get(f"X: {LONG}", line="HEAD / HTTP/1.1"),
     "400 for a bare LF": get(line="HEAD / HTTP/1.1").replace("\r\n", "\n"),
     "400 for a bare CR": get("X: x\ry", line="HEAD / HTTP/1.1"),
+    "400 for a bare LF, after an empty line": "\r\n" + get(line="HEAD / HTTP/1.1\nX: x"),
 }
 
 
@@ -865,6 +903,23 @@ def test_a_safe_method_changes_nothing(server: Server) -> None:
         request = post("Content-Length: 2", body="hi", line=f"{method} /files/safe HTTP/1.1")
         split_answers(converse(server, request + NEXT), method)
         assert not list(server.public.iterdir())
+
+
+WEIGHTS = {
+    "identity;q=1, gzip;q=0.5": [],
+    "gzip;q=0.2, *;q=0.9, identity;q=0.5": [],
+    "gzip;q=0.5, identity;q=0.2": ["gzip"],
+    "gzip;q=0.5, identity;q=0.5": ["gzip"],
+    "identity;q=0, x-gzip": ["gzip"],
+    "identity;q=0, gzip;q=0": [],
+}
+
+
+@pytest.mark.parametrize("accepted", WEIGHTS)
+def test_the_coding_with_the_highest_weight_wins(server: Server, accepted: str) -> None:
+    """The plain body is one of them; where none is acceptable, it is sent all the same."""
+    answer = accept(server, get(f"Accept-Encoding: {accepted}"))
+    assert answer.values("Content-Encoding") == WEIGHTS[accepted]
 
 
 def test_content_coding_is_named(server: Server) -> None:
