@@ -59,6 +59,36 @@ MISTAKES = (
     ),
     Mistake(
         stage=16,
+        rule="test_compresses_when_gzip_is_accepted",
+        title="Only files and echoes are compressed",
+        changes=(
+            (
+                ("    if response.length and response.content_type.startswith(COMPRESSIBLE):\n"),
+                (
+                    '    if request.path.startswith(("/echo/", "/files/")) and '
+                    "response.length and response.content_type.startswith(COMPRESSIBLE):\n"
+                ),
+            ),
+        ),
+        words="the text is not compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_compresses_when_gzip_is_accepted",
+        title="What is asked for with a query is never compressed",
+        changes=(
+            (
+                ("    if response.length and response.content_type.startswith(COMPRESSIBLE):\n"),
+                (
+                    "    if not request.query and response.length and "
+                    "response.content_type.startswith(COMPRESSIBLE):\n"
+                ),
+            ),
+        ),
+        words="the text is not compressed",
+    ),
+    Mistake(
+        stage=16,
         rule="test_does_not_compress_unless_it_is_accepted",
         title="Text is compressed for everybody",
         changes=(
@@ -132,6 +162,42 @@ MISTAKES = (
     ),
     Mistake(
         stage=16,
+        rule="test_unpacks_to_the_same_bytes",
+        title="The echo of a body says gzip, but is plain",
+        changes=(
+            (
+                ("    if response.length and response.content_type.startswith(COMPRESSIBLE):\n"),
+                (
+                    '    if request.method == "POST" and "gzip" in '
+                    'request.fields.get("accept-encoding", ""):\n'
+                    '        response.fields["Content-Encoding"] = "gzip"\n'
+                    "    elif response.length and "
+                    "response.content_type.startswith(COMPRESSIBLE):\n"
+                ),
+            ),
+        ),
+        words="not in gzip format",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_unpacks_to_the_same_bytes",
+        title="An error says gzip, but is plain",
+        changes=(
+            (
+                ("    if response.length and response.content_type.startswith(COMPRESSIBLE):\n"),
+                (
+                    '    if response.status > "4" and "gzip" in '
+                    'request.fields.get("accept-encoding", ""):\n'
+                    '        response.fields["Content-Encoding"] = "gzip"\n'
+                    "    elif response.length and "
+                    "response.content_type.startswith(COMPRESSIBLE):\n"
+                ),
+            ),
+        ),
+        words="not in gzip format",
+    ),
+    Mistake(
+        stage=16,
         rule="test_weight_zero_is_a_no",
         title="gzip is looked for anywhere in Accept-Encoding, and q=0 is overlooked",
         changes=(
@@ -202,6 +268,22 @@ MISTAKES = (
     ),
     Mistake(
         stage=16,
+        rule="test_says_vary",
+        title="Vary is missing where the request has a query",
+        changes=(
+            (
+                '        response.fields["Vary"] = "Accept-Encoding"  # Ca',
+                (
+                    "        if not request.query:\n"
+                    '            response.fields["Vary"] = "Accept-Encoding"\n'
+                    "        pass  # Ca"
+                ),
+            ),
+        ),
+        words="does not say Vary",
+    ),
+    Mistake(
+        stage=16,
         rule="test_does_not_compress_what_is_packed",
         title="Images and archives are compressed once more",
         changes=((" and response.content_type.startswith(COMPRESSIBLE)", ""),),
@@ -221,5 +303,120 @@ MISTAKES = (
             ),
         ),
         words="for HEAD",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_head_says_the_same_as_get",
+        title="HEAD with a query is answered as if gzip were not accepted",
+        changes=(
+            (
+                '        if (accepted := request.fields.get("accept-encoding")) and',
+                (
+                    '        accepted = request.fields.get("accept-encoding")\n'
+                    '        if (request.method == "GET" or not request.query) and '
+                    "accepted and"
+                ),
+            ),
+        ),
+        words="for HEAD",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_each_request_says_anew_what_it_accepts",
+        title="The first Accept-Encoding on a connection holds for all its requests",
+        changes=(
+            (
+                '        if (accepted := request.fields.get("accept-encoding")) and',
+                (
+                    '        accepted = vars(kept).setdefault("accepted", '
+                    'request.fields.get("accept-encoding"))\n'
+                    "        if accepted and"
+                ),
+            ),
+            (
+                "log_lock = threading.Lock()",
+                "kept = threading.local()\nlog_lock = threading.Lock()",
+            ),
+        ),
+        words="request 2 without Accept-Encoding",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_each_request_says_anew_what_it_accepts",
+        title="What was compressed for one client is sent compressed to all",
+        changes=(
+            (
+                (
+                    '        if (accepted := request.fields.get("accept-encoding")) '
+                    "and accepts_gzip(accepted)"
+                ),
+                (
+                    '        accepted = request.fields.get("accept-encoding", "")\n'
+                    "        if request.target in PACKED or (accepted and "
+                    "accepts_gzip(accepted))"
+                ),
+            ),
+            (
+                '            response.fields["Content-Encoding"] = "gzip"\n',
+                (
+                    '            response.fields["Content-Encoding"] = "gzip"\n'
+                    "            PACKED.add(request.target)\n"
+                ),
+            ),
+            ("log_lock = threading.Lock()", "PACKED: set = set()\nlog_lock = threading.Lock()"),
+        ),
+        words="request 2 without Accept-Encoding",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_each_request_says_anew_what_it_accepts",
+        title="A compressed file is kept, and sent again when the file has changed",
+        changes=(
+            (
+                (
+                    "            response.body, response.length = read_file(packed, "
+                    "packed.tell()), packed.tell()\n"
+                ),
+                (
+                    "            pieces = [*read_file(packed, packed.tell())]\n"
+                    "            pieces = PACKED.setdefault(request.target, pieces)\n"
+                    "            response.body, response.length = iter(pieces), "
+                    "sum(map(len, pieces))\n"
+                ),
+            ),
+            ("log_lock = threading.Lock()", "PACKED: dict = {}\nlog_lock = threading.Lock()"),
+        ),
+        words="a file that has changed since",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_highest_weight_wins",
+        title="The weight of identity is not looked at",
+        changes=(("    return packed > 0 and packed >= plain", "    return packed > 0"),),
+        words="is compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_highest_weight_wins",
+        title="Where identity has a weight, nothing is compressed",
+        changes=(
+            (
+                "    return packed > 0 and packed >= plain",
+                '    return packed > 0 and "identity" not in weights',
+            ),
+        ),
+        words="is not compressed",
+    ),
+    Mistake(
+        stage=16,
+        rule="test_list_may_come_in_several_lines",
+        title="Of several lines of a field the last one counts",
+        changes=(
+            (
+                'fields[name] = f"{fields[name]}, {value}" if name in fields else value',
+                "fields[name] = value",
+            ),
+        ),
+        words="is not compressed",
     ),
 )

@@ -33,6 +33,10 @@ class Kind:
         """Whether the response must be the same each time: an upload may say something else."""
         return self.method == "GET" or self.target.startswith("/echo")
 
+    def head(self) -> Kind:
+        """Return the HEAD for the same target."""
+        return Kind(self.target, "HEAD", self.fields)
+
     def ask(self, client: Client, *fields: tuple[str, str], **options: Any) -> Response:
         """Send it on a connection of its own, with more `fields`, and return the response."""
         more = (*self.fields, *fields)
