@@ -86,6 +86,38 @@ MISTAKES = (
     ),
     Mistake(
         stage=17,
+        rule="test_nothing_after_connection_close_is_answered",
+        title=(
+            "After a POST with Connection: close, what is in the buffer is answered all the same"
+        ),
+        changes=(
+            (
+                "    return response.keep\n",
+                (
+                    '    again = request and request.method == "POST" and reader.buffer\n'
+                    "    return response.keep or bool(again)\n"
+                ),
+            ),
+        ),
+        words="went on answering",
+    ),
+    Mistake(
+        stage=17,
+        rule="test_nothing_after_connection_close_is_answered",
+        title=("After a request in HTTP/1.0, what is in the buffer is answered all the same"),
+        changes=(
+            (
+                "    return response.keep\n",
+                (
+                    "    return response.keep or bool(request and request.minor == 0 "
+                    "and reader.buffer)\n"
+                ),
+            ),
+        ),
+        words="went on answering",
+    ),
+    Mistake(
+        stage=17,
         rule="test_bad_request_in_the_middle",
         title="A malformed request ends the connection without a word",
         changes=(("        response = error_page(str(error))\n", "        return False\n"),),
@@ -145,5 +177,49 @@ MISTAKES = (
             ),
         ),
         words="was read as the next request",
+    ),
+    Mistake(
+        stage=17,
+        rule="test_sees_what_the_request_before_has_done",
+        title="A file is stored after the response, by a thread of its own",
+        changes=(
+            (
+                "        upload.replace(path)  # In",
+                (
+                    "        threading.Timer(0.05, os.replace, (upload, path)).start()\n"
+                    "        time.sleep(0.01)\n"
+                    '        folder = ""  # In'
+                ),
+            ),
+        ),
+        words="POST",
+    ),
+    Mistake(
+        stage=17,
+        rule="test_every_kind_of_request_may_be_sent_together",
+        title="What came together with an upload is thrown away",
+        changes=(
+            (
+                "        upload.replace(path)  # In",
+                ('        request.reader.buffer = b""\n        upload.replace(path)  # In'),
+            ),
+            (
+                "        request.body = read_body(",
+                "        request.reader = reader\n        request.body = read_body(",
+            ),
+        ),
+        words="sent together with others",
+    ),
+    Mistake(
+        stage=17,
+        rule="test_head_and_other_methods_may_be_sent_together",
+        title="After HEAD, what came with it is thrown away",
+        changes=(
+            (
+                "        response.body = iter(())  # All",
+                '        reader.buffer = b""\n        response.body = iter(())  # All',
+            ),
+        ),
+        words="sent together with others",
     ),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tester.attempt import Server
-from tester.facts import Client, Words, ask_on, put_file
+from tester.facts import Client, Words, ask_on, put_file, request_bytes
 from tester.response import Response
 from tester.wire import Connection
 
@@ -32,6 +32,11 @@ class Kind:
     def repeats(self) -> bool:
         """Whether the response must be the same each time: an upload may say something else."""
         return self.method == "GET" or self.target.startswith("/echo")
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of it, on a connection that is to stay."""
+        return request_bytes(self.target, self.method, self.fields, self.body, connection=None)
 
     def head(self) -> Kind:
         """Return the HEAD for the same target."""
@@ -97,3 +102,9 @@ def make_rare(words: Words, server: Server) -> list[Kind]:
         *(Kind(path, "OPTIONS") for path in ("/about", "*")),
         Kind("/", words.word().upper()),
     ]
+
+
+def says_close(response: Response) -> bool:
+    """Return whether the response is the last one on its connection."""
+    options = (response.field("Connection") or "").lower().split(",")
+    return "close" in [option.strip() for option in options]

@@ -1,5 +1,6 @@
 """Stage 17, HTTP Pipelining: requests that come together are answered one by one, in order."""
 
+import contextlib
 import time
 
 from tester.attempt import Server
@@ -15,8 +16,9 @@ from tester.facts import (
     repeat_if_slow,
     request_bytes,
 )
+from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused, says_close
 from tester.suite import edge
-from tester.wire import Connection
+from tester.wire import Connection, WireError
 
 STAGE = 17
 CUT_PAUSE = 0.03  # Seconds between two pieces, so that the first is read before the second comes.
@@ -101,31 +103,88 @@ def test_requests_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
     client.expect_nothing_more(connection)
 
 
-def test_answers_what_follows_a_body(client: Client, words: Words, server: Server) -> None:
+def test_answers_what_follows_a_body(client: Client, words: Words) -> None:
     """A POST with its body, and the GET directly after it, are both answered.
 
     Why: The body ends after as many bytes as Content-Length says, and the very next byte begins the
-        next request. It sees what the one before it has done (RFC 9112 sections 6.3 and 9.3.2).
+        next request (RFC 9112 sections 6.3 and 9.3.2).
     Hint: Take the body out of the same buffer as the head, and not a byte more than Content-Length.
     """
     body = words.text(40) + request_bytes(f"/echo/{words.word()}", connection=None)
-    word, name = words.word(), f"{words.word()}.txt"
+    one, other, name = words.word(), words.word(), f"{words.word()}.txt"
     connection = client.connect()
     connection.send(
         request_bytes("/echo", "POST", body=body, connection=None)
-        + request_bytes(f"/echo/{word}", connection=None)
+        + request_bytes(f"/echo/{one}", connection=None)
         + request_bytes(f"/files/{name}", "POST", body=body, connection=None)
-        + request_bytes(f"/files/{name}")
+        + request_bytes("/echo", "POST", body=b"", connection=None)
+        + request_bytes(f"/echo/{other}")
     )
-    for number, (status, wanted) in enumerate(
-        ((200, body), (200, word.encode()), (201, None), (200, body)), 1
-    ):
-        with about(f"request {number} of 4, sent together", connection):
+    answers = (200, body), (200, one.encode()), (201, None), (200, b""), (200, other.encode())
+    for number, (status, wanted) in enumerate(answers, 1):
+        with about(f"request {number} of {len(answers)}, sent together", connection):
             response = connection.read_response()
             expect_status(response, status)
             if wanted is not None:
                 expect_body(response, wanted)
     client.expect_nothing_more(connection)
+    expect_body(client.ask(f"/files/{name}"), body)
+
+
+@edge
+def test_sees_what_the_request_before_has_done(client: Client, words: Words) -> None:
+    """A GET directly after a POST sees what the POST has stored.
+
+    Why: Only requests that change nothing may be worked on at the same time. What follows a POST
+        has to wait until it is done (RFC 9112 section 9.3.2).
+    Hint: Answer a request before you begin with the next one. In a server that works on several at
+        once, wait after each POST.
+    """
+    connection, name = client.connect(), f"{words.word()}.txt"
+    bodies = [words.text(30), words.text(70_000), words.text(20)]
+    pairs = [
+        request_bytes(f"/files/{name}", "POST", body=body, connection=None)
+        + request_bytes(f"/files/{name}", connection=None)
+        for body in bodies
+    ]
+    connection.send(b"".join(pairs))
+    for number, body in enumerate(bodies, 1):
+        with about(f"POST {number} of {len(bodies)} and the GET after it", connection):
+            expect_status(connection.read_response("POST"), 200, 201, 204)
+            response = connection.read_response()
+            expect_status(response, 200)
+            expect_body(response, body)
+
+
+def test_every_kind_of_request_may_be_sent_together(
+    client: Client, words: Words, server: Server
+) -> None:
+    """Requests for all paths, with GET and POST, are answered in order when they come together.
+
+    Why: A proxy sends over one connection what many clients ask for. Where one request ends and the
+        next begins does not depend on what is asked for (RFC 9112 section 9.3.2).
+    Hint: Read every request in one place, before you look at its path: first the head, then as many
+        bytes as its Content-Length says.
+    """
+    kinds = [*make_gets(words, server), *make_posts(words)]
+    words.shuffle(kinds)
+    check_together(client, kinds)
+
+
+@edge
+def test_head_and_other_methods_may_be_sent_together(
+    client: Client, words: Words, server: Server
+) -> None:
+    """HEAD, OPTIONS and requests that are refused are answered in order, too.
+
+    Why: A response to HEAD has no body, so the next response begins directly after its head. If the
+        client and the server disagree, all that follows is lost (RFC 9112 section 6.3).
+    Hint: Leave out the body for HEAD in the place where all responses are sent, those to errors
+        too. A request that is refused ends the connection only if its response says so.
+    """
+    rare = [*make_rare(words, server), *make_refused(words)]
+    kinds = [kind for one in rare for kind in (one, Kind(f"/echo/{words.word()}"))]
+    check_together(client, kinds)
 
 
 def test_nothing_after_connection_close_is_answered(
@@ -137,22 +196,35 @@ def test_nothing_after_connection_close_is_answered(
         whether it was done (RFC 9112 section 9.6).
     Hint: Leave the loop after that answer, and throw the rest of the buffer away.
     """
-    one, other, name = words.word(), words.word(), f"{words.word()}.txt"
-    connection = client.connect()
-    connection.send(
-        request_bytes(f"/echo/{one}", connection=None)
-        + request_bytes(f"/echo/{other}", connection="close")
-        + request_bytes(f"/files/{name}", "POST", body=b"late", connection=None)
-        + request_bytes(f"/echo/{words.word()}", connection=None)
-    )
-    expect_answers(connection, [one.encode(), other.encode()])
-    expect_no_more_answers(connection, "a request said Connection: close")
-    if (server.public / name).exists():
-        fail(
-            f"the POST after a request with Connection: close was carried out: {name} is there",
-            "no such file",
-            connection=connection,
+    missing = f"/{words.word()}"
+    for method, path, options in (
+        ("GET", f"/echo/{words.word()}", {"connection": "close"}),
+        ("GET", missing, {"connection": "close"}),
+        ("POST", "/echo", {"connection": "close", "body": words.text(20)}),
+        ("POST", f"/files/{words.word()}.txt", {"connection": "close", "body": words.text(20)}),
+        ("GET", f"/echo/{words.word()}", {"connection": None, "version": "1.0"}),
+        ("POST", "/echo", {"connection": None, "version": "1.0", "body": words.text(20)}),
+    ):
+        one, name, connection = words.word(), f"{words.word()}.txt", client.connect()
+        last = request_bytes(path, method, **options)
+        connection.send(
+            request_bytes(f"/echo/{one}", connection=None)
+            + last
+            + request_bytes(f"/files/{name}", "POST", body=b"late", connection=None)
+            + request_bytes(f"/echo/{words.word()}", connection=None)
         )
+        expect_answers(connection, [one.encode()])
+        old = "version" in options
+        why = "a request came in HTTP/1.0" if old else "a request said Connection: close"
+        with about(f"{method} {path}, the last request", connection):
+            expect_status(connection.read_response(), 404 if path == missing else 200, 201)
+            expect_no_more_answers(connection, why)
+        if (server.public / name).exists():
+            fail(
+                f"{why}, but the POST after it was carried out: {name} is there",
+                "no such file",
+                connection=connection,
+            )
 
 
 @edge
@@ -206,6 +278,29 @@ def join_requests(targets: list[str]) -> bytes:
     """Return GET requests for `targets`, of which the last says `Connection: close`."""
     requests = [request_bytes(target, connection=None) for target in targets[:-1]]
     return b"".join([*requests, request_bytes(targets[-1])])
+
+
+def check_together(client: Client, kinds: list[Kind]) -> None:
+    """Send all at once; fail unless each gets, in order, what it gets on its own connection.
+
+    After a response that says close, what is left is sent again on another connection.
+    """
+    alone = [kind.ask(client) for kind in kinds]
+    start = 0
+    while start < len(kinds):
+        connection = client.connect()
+        with contextlib.suppress(WireError):  # It may end the connection after the first.
+            connection.send(b"".join(kind.data for kind in kinds[start:]))
+        for number, kind in enumerate(kinds[start:], start):
+            with about(f"{kind}, sent together with others", connection):
+                response = connection.read_response(kind.method)
+                if kind.repeats or alone[number].status >= 400:
+                    expect_status(response, alone[number].status)
+                if kind.repeats and response.status == 200:
+                    expect_body(response, alone[number].body)
+            start = number + 1
+            if says_close(response):
+                break
 
 
 def expect_answers(connection: Connection, wanted: list[bytes], how: str = "sent together") -> None:
