@@ -327,11 +327,10 @@ class Handler(socketserver.StreamRequestHandler):
                 break
             yield from self.pieces(size)
             self.read_line(0, 400)
-        trailers: dict[str, str] = {}
-        while line := self.read_line(LINE_BYTES, 431):
-            self.add_field(trailers, line)
-            if len(trailers) > 99:
-                raise Refusal(431)
+        room = HEAD_BYTES
+        while line := self.read_line(min(room, LINE_BYTES), 431):
+            self.add_field({}, line)
+            room = max(room - len(line) - 2, 0)
 
     # Choosing
 
