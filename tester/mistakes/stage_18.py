@@ -112,6 +112,22 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_connection_is_usable_after_a_stream",
+        title="What came together with the request for a stream is thrown away",
+        changes=(
+            (
+                "    send_response(reader.connection, response)\n",
+                (
+                    "    if response.length is None:\n"
+                    '        reader.buffer = b""\n'
+                    "    send_response(reader.connection, response)\n"
+                ),
+            ),
+        ),
+        words="asked for together",
+    ),
+    Mistake(
+        stage=18,
         rule="test_http_1_0_gets_no_chunks",
         title="HTTP/1.0 clients are sent chunks, too",
         changes=(
@@ -357,6 +373,21 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_other_codings_are_not_implemented",
+        title="After 501 for a transfer coding, the body is read as a request",
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                (
+                    "        response = error_page(str(error))\n"
+                    '        response.keep = str(error).startswith("501")\n'
+                ),
+            ),
+        ),
+        words="was read as the next request",
+    ),
+    Mistake(
+        stage=18,
         rule="test_chunked_comes_last_and_once",
         title="A transfer coding that is named twice is taken once, so chunked twice is chunked",
         changes=(
@@ -380,6 +411,21 @@ MISTAKES = (
         title="The chunks of a body may be as many and as large as they like",
         changes=(("total += size", "pass"),),
         words="a chunk size of 10 GB",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_huge_chunk_is_too_large",
+        title="After 413 for a chunk, what follows is read as a request",
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                (
+                    "        response = error_page(str(error))\n"
+                    '        response.keep = str(error).startswith("413")\n'
+                ),
+            ),
+        ),
+        words="was read as the next request",
     ),
     Mistake(
         stage=18,
@@ -438,5 +484,168 @@ MISTAKES = (
             ("    for _ in request.body if response.keep else ():\n        pass", "    pass"),
         ),
         words="was read as the next request",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refused_chunks_are_no_request",
+        title="Chunks are read away after a POST only",
+        changes=(
+            (
+                "in request.body if response.keep else",
+                'in request.body if response.keep and request.method == "POST" else',
+            ),
+        ),
+        words="was read as the next request",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_is_one_path",
+        title="/stream with a query is not found",
+        changes=(
+            (
+                "    routes = ROUTES.get(request.method, {})\n",
+                (
+                    "    routes = ROUTES.get(request.method, {})\n"
+                    '    require(not request.query or path != "/stream", "404 Not Found")\n'
+                ),
+            ),
+        ),
+        words="not 200",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_is_one_path",
+        title="All that begins with /stream is the stream",
+        changes=(
+            (
+                "if handler := routes.get(path) or routes.get(prefix)",
+                (
+                    'found = path.startswith("/stream") and routes.get("/stream")\n'
+                    "    if handler := routes.get(path) or routes.get(prefix) or found"
+                ),
+            ),
+        ),
+        words="not 404",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_has_no_other_methods",
+        title="POST for /stream is answered like GET",
+        changes=(
+            (
+                'POST_ROUTES: dict[str, Callable] = {"/echo": echo_body,',
+                (
+                    'POST_ROUTES: dict[str, Callable] = {"/stream": '
+                    'GET_ROUTES["/stream"], "/echo": echo_body,'
+                ),
+            ),
+        ),
+        words="not 405",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_has_no_other_methods",
+        title="DELETE for /stream is answered like GET",
+        changes=(
+            (
+                "    routes = ROUTES.get(request.method, {})\n",
+                (
+                    "    routes = ROUTES.get(request.method, {})\n"
+                    '    if path == "/stream" and request.method == "DELETE":\n'
+                    "        routes = GET_ROUTES\n"
+                ),
+            ),
+        ),
+        words="not 405",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_is_what_its_coding_says",
+        title="A stream says gzip, but is plain",
+        changes=(
+            (
+                "        response.body = make_chunks(response.body)\n",
+                (
+                    '        if "gzip" in request.fields.get("accept-encoding", ""):\n'
+                    '            response.fields["Content-Encoding"] = "gzip"\n'
+                    "        response.body = make_chunks(response.body)\n"
+                ),
+            ),
+        ),
+        words="not in gzip format",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stream_is_what_its_coding_says",
+        title="What a compressor returns is sent as a chunk, even if it is nothing",
+        changes=(
+            (
+                "        response.body = make_chunks(response.body)\n",
+                (
+                    '        if "gzip" in request.fields.get("accept-encoding", ""):\n'
+                    '            response.fields["Content-Encoding"] = "gzip"\n'
+                    "            packer = zlib.compressobj(wbits=31)\n"
+                    "            packed = [packer.compress(piece) for piece in "
+                    "response.body]\n"
+                    "            response.body = iter([*packed, packer.flush()])\n"
+                    "        response.body = make_chunks(response.body)\n"
+                ),
+            ),
+            ("import traceback\n", "import traceback\nimport zlib\n"),
+            ("        if piece:  # A chunk", "        if True:  # A chunk"),
+        ),
+        words="breaks off",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_connection_is_usable_after_chunks",
+        title="A chunked upload ends the connection",
+        changes=(
+            (
+                "    return response.keep\n",
+                (
+                    '    chunks = request and "transfer-encoding" in request.fields\n'
+                    "    return response.keep and not (chunks and "
+                    'response.status[:3] == "201")\n'
+                ),
+            ),
+        ),
+        words="the request after POST /files/",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_limits_the_number_of_trailers",
+        title="There is no limit to the number of trailers",
+        changes=(
+            (
+                ('        require(trailers <= MAX_HEAD, "431 Request Header Fields Too Large")\n'),
+                "",
+            ),
+        ),
+        words="trailers of 8 MB",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_expect_continue_before_chunks",
+        title="Chunks are waited for, though the client waits for 100 Continue",
+        changes=(
+            (
+                ".lower() and request.minor > 0:\n        reader",
+                ".lower() and length is not None:\n        reader",
+            ),
+        ),
+        words="no 100 Continue came",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_others_are_served_while_a_stream_runs",
+        title="One lock is held while a response is sent, a stream too",
+        changes=(
+            (
+                "    send_response(reader.connection, response)\n",
+                ("    with log_lock:\n        send_response(reader.connection, response)\n"),
+            ),
+        ),
+        words="before the stream of another client had ended",
     ),
 )

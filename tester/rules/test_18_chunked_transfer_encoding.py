@@ -13,8 +13,10 @@ from tester.facts import (
     expect,
     expect_body,
     expect_body_is_no_request,
+    expect_field,
     expect_no_field,
     expect_no_more_answers,
+    expect_refused,
     expect_status,
     fail,
     put_file,
@@ -22,6 +24,8 @@ from tester.facts import (
     request_bytes,
 )
 from tester.response import Response
+from tester.rules.kinds import says_close
+from tester.rules.test_16_support_http_compression import GZIP, expect_unpacked
 from tester.suite import edge, waits
 from tester.wire import Connection, WireError
 
@@ -30,7 +34,9 @@ CHUNKED = [("Transfer-Encoding", "chunked")]
 TICKS = [b"tick 1", b"tick 2", b"tick 3", b"tick 4", b"tick 5"]
 FIRST_BEFORE_LAST = 0.15  # Seconds at least from the first line to the last; they should be 0.4.
 END_OF_UPLOAD = 10.0  # Seconds until the server must have noticed that a client has left.
+TRIES = 4  # Times that streams run side by side before they are called late.
 LONG_LINE = 80 * 1024  # Bytes: more than any server needs to read between two chunks.
+TRAILERS = 8192  # Lines of 1 KB: more than any server needs to read after a body.
 MEGABYTE = 1_000_000
 
 
@@ -97,15 +103,93 @@ def test_connection_is_usable_after_a_stream(client: Client, words: Words) -> No
         section 9.3).
     Hint: End the body with exactly `0\\r\\n\\r\\n`, and stay in the loop.
     """
-    connection = client.connect()
+    word, other = words.word(), words.word()
+    together, connection = client.connect(), client.connect()
+    together.send(
+        request_bytes("/stream", connection=None)
+        + request_bytes(f"/echo/{word}", connection=None)
+        + request_bytes("/stream", connection=None)
+        + request_bytes(f"/echo/{other}")
+    )
     for _ in range(2):
         response = ask_on(connection, "/stream")
         expect_status(response, 200)
         expect_ticks(response)
-        word = words.word()
-        response = ask_on(connection, f"/echo/{word}")
+        next_word = words.word()
+        response = ask_on(connection, f"/echo/{next_word}")
         expect_status(response, 200)
-        expect_body(response, word.encode())
+        expect_body(response, next_word.encode())
+    for wanted in (None, word, None, other):
+        with about("streams and echoes, asked for together", together):
+            response = together.read_response()
+            expect_status(response, 200)
+            if wanted is None:
+                expect_ticks(response)
+            else:
+                expect_body(response, wanted.encode())
+
+
+@waits
+def test_stream_is_one_path(client: Client, words: Words) -> None:
+    """`/stream` with a query is the stream too; `/streams`, `/strea` and `/stream/x` are 404.
+
+    Why: The query is not a part of the path, and a path is only itself (RFC 9110 section 4.2).
+    Hint: Look up `/stream` where you look up the other pages: after the query has been cut off.
+    """
+    response = client.ask(f"/stream?{words.word()}={words.word()}")
+    expect_status(response, 200)
+    expect_ticks(response)
+    for path in ("/streams", "/strea", f"/stream/{words.word()}", f"/{words.word()}/stream"):
+        with about(path):
+            expect_status(client.ask(path), 404)
+
+
+def test_stream_has_no_other_methods(client: Client, words: Words) -> None:
+    """POST and DELETE for `/stream` get 405, and `Allow` names GET.
+
+    Why: A method that a path does not have is refused, and the client is told which it has (RFC
+        9110 section 15.5.6).
+    Hint: Put `/stream` into the same table as the other paths, under GET.
+    """
+    for method in ("POST", "DELETE", "PUT"):
+        body = words.text(20) if method != "DELETE" else None
+        for target in ("/stream", f"/stream?{words.word()}=1"):
+            with about(f"{method} {target}"):
+                response = client.ask(target, method, body=body)
+                expect_status(response, 405, *((501,) if method != "POST" else ()))
+                if response.status == 405:
+                    expect_field(
+                        response,
+                        "Allow",
+                        lambda value: "GET" in [name.strip() for name in value.split(",")],
+                        "GET, and what else there is",
+                    )
+
+
+@waits
+def test_stream_is_what_its_coding_says(client: Client, words: Words) -> None:
+    """A client that accepts gzip gets the five lines of `/stream`, compressed or not, as it says.
+
+    Why: `Content-Encoding: gzip` promises that the chunks, put together, are in gzip format. If
+        they are not, the client can show nothing (RFC 9110 section 8.4).
+    Hint: Say gzip only where you compress. A compressor may return nothing for a piece: do not
+        send that as a chunk, since a chunk of no bytes ends the body.
+    """
+    lines = b"".join(line + b"\n" for line in TICKS)
+    connections = [client.connect() for _ in range(3)]
+    wishes = [GZIP], [("Accept-Encoding", "identity")], [GZIP]
+    for connection, fields in zip(connections, wishes, strict=True):
+        version = "1.0" if connection is connections[2] else "1.1"
+        connection.send(request_bytes("/stream", fields=fields, version=version))
+    for connection, fields in zip(connections, wishes, strict=True):
+        with about(f"/stream with Accept-Encoding: {fields[0][1]}", connection):
+            response = connection.read_response()
+            expect_status(response, 200)
+            if response.body.replace(b"\r\n", b"\n") == lines and not response.values(
+                "Content-Encoding"
+            ):
+                continue
+            expect_unpacked(response, lines, fields[0][1])
 
 
 @waits
@@ -181,6 +265,31 @@ def test_stores_a_chunked_body(client: Client, words: Words, server: Server) -> 
         response = client.ask(target)
         expect_status(response, 200)
         expect_body(response, b"".join(parts))
+
+
+def test_connection_is_usable_after_chunks(client: Client, words: Words) -> None:
+    """After a chunked body the connection can be used: on both paths, with a query, and empty.
+
+    Why: The last chunk and the empty line after it end the body. The next byte begins the next
+        request (RFC 9112 section 7.1).
+    Hint: Read all of it: the last chunk, and then lines up to the empty one. Do so also for a
+        handler that does not look at the body.
+    """
+    connection, query = client.connect(), f"?{words.word()}={words.word()}"
+    for pieces in ([], [words.text(30)], [words.text(5), words.data(70_000)]):
+        name, data = f"{words.word()}.bin", b"".join(pieces)
+        for target in ("/echo", f"/echo{query}", f"/files/{name}", f"/files/{name}{query}"):
+            with about(f"POST {target} in {len(pieces)} chunks", connection):
+                response = ask_on(connection, target, "POST", CHUNKED, chunked(*pieces))
+                expect_status(response, *((200,) if "/echo" in target else (200, 201, 204)))
+                if "/echo" in target:
+                    expect_body(response, data)
+            with about(f"the request after POST {target} in {len(pieces)} chunks", connection):
+                word = words.word()
+                after = f"/echo/{word}" if "/echo" in target else f"/files/{name}"
+                response = ask_on(connection, after)
+                expect_status(response, 200)
+                expect_body(response, word.encode() if "/echo" in target else data)
 
 
 def test_size_is_hexadecimal(client: Client, words: Words) -> None:
@@ -332,16 +441,128 @@ def test_refuses_chunk_lines_without_crlf(client: Client, words: Words, server: 
 
 @edge
 def test_limits_the_lines_between_chunks(client: Client, words: Words, server: Server) -> None:
-    """A chunk extension, or a trailer, of more than 64 KB is refused, and is not read for ever.
+    """A chunk size, an extension or a trailer of more than 64 KB is refused, and not read forever.
 
     Why: The limits on heads and on bodies hold for what is in them. A line between the chunks that
         never ends would fill the server's memory all the same (RFC 9112 section 7.1.1).
     Hint: Read these lines with the function that reads the head: it has a limit.
     """
-    for what, start in (("chunk extension", "5;x="), ("trailer", "0\r\nX: ")):
-        body = f"{start}{words.word(LONG_LINE)}".encode()
+    word = words.word(LONG_LINE)
+    for what, body in (
+        ("chunk extension", f"5;x={word}".encode()),
+        ("chunk size of zeros", b"0" * LONG_LINE),
+        ("trailer", f"0\r\nX: {word}".encode()),
+    ):
         what = f"a {what} of {LONG_LINE // 1024} KB that does not end"
         check_not_stored(client, words, server, body, what, 400, 413, 431)
+
+
+@edge
+@waits
+def test_limits_the_number_of_trailers(client: Client, words: Words, server: Server) -> None:
+    """Trailers without end are refused: 8 MB of them, in lines of 1 KB, are not read to the end.
+
+    Why: Trailers are fields, as the head has them, and a head has a limit. Without one a client can
+        keep the server busy, or fill its memory, with a body of no bytes (RFC 9112 section 7.1.2).
+    Hint: Count the bytes of all trailers together, and refuse more than a head may have.
+    """
+    name, line = f"{words.word()}.txt", f"X-{words.word()}: {words.word(1000)}\r\n".encode()
+    connection = client.connect()
+    connection.send(request_bytes(f"/files/{name}", "POST", CHUNKED, b"0\r\n", connection=None))
+    try:
+        for _ in range(TRAILERS // 64):
+            if connection.has_pending() or connection.seconds > connection.patience:
+                break
+            connection.send(line * 64)
+        connection.send(b"\r\n")
+        with about("trailers of 8 MB"):
+            expect_refused(connection.read_response("POST"))
+    except WireError as error:
+        if error.kind == "silent":
+            raise  # It has neither refused them nor hung up.
+    expect_missing(client, server, name, "trailers of 8 MB")
+
+
+@edge
+@waits
+def test_expect_continue_before_chunks(client: Client, words: Words) -> None:
+    """`Expect: 100-continue` gets `100 Continue` before a chunked body is sent, too.
+
+    Why: curl asks so before it uploads what it reads from a pipe. It waits a second for nothing if
+        no response comes (RFC 9110 section 10.1.1).
+    Hint: Send `100 Continue` in the place where a body begins to be read, however it travels.
+    """
+    fields = [*CHUNKED, ("Expect", "100-continue")]
+    for target in ("/echo", f"/files/{words.word()}.txt"):
+        connection, data = client.connect(), words.text(30)
+        connection.send(request_bytes(target, "POST", fields))
+        try:
+            response = connection.read_response("POST", interim=True)
+        except WireError as error:
+            if error.kind == "reset":
+                raise
+            fail(
+                f"POST {target}: no 100 Continue came, and the client waits for it",
+                "HTTP/1.1 100 Continue, and an empty line",
+                "nothing",
+                connection=connection,
+            )
+        expect_status(response, 100)
+        connection.send(chunked(data))
+        expect_status(response := connection.read_response("POST"), 200, 201)
+        if target == "/echo":
+            expect_body(response, data)
+        else:
+            expect_body(client.ask(target), data)
+
+
+@edge
+@waits
+def test_others_are_served_while_a_stream_runs(client: Client, words: Words) -> None:
+    """While a stream runs, other clients are served, and other streams run beside it.
+
+    Why: A stream may last for hours. If the server sleeps between two lines and does nothing else
+        meanwhile, one client stops all others.
+    Hint: Give each connection a thread. In an event loop, `await asyncio.sleep(0.1)` lets others
+        have their turn, but `time.sleep(0.1)` does not. Hold no lock while you send.
+    """
+    late = ""
+    for _ in range(TRIES):  # A machine under load may be late with all of them.
+        word, stream, other, beside = words.word(), *(client.connect() for _ in range(3))
+        stream.send(request_bytes("/stream"))
+        came = stream.receive()
+        while TICKS[0] not in came:
+            came += stream.receive()
+        other.send(request_bytes(f"/echo/{word}"))
+        beside.send(request_bytes("/stream"))
+        late = find_late({"GET /echo/…": other, "a second stream": beside}, stream, came)
+        if not late:
+            with about("a request that was sent while a stream ran", other):
+                expect_body(other.read_response(), word.encode())
+            return
+    fail(
+        f"{late} had no response before the stream of another client had ended",
+        "a response within the 0.4 s that the stream still takes",
+        "nothing until the stream was over",
+        connection=stream,
+    )
+
+
+def find_late(others: dict[str, Connection], stream: Connection, came: bytes) -> str:
+    """Return which of `others` had got nothing before the last line of `stream`; "" if none."""
+    waiting = {connection.socket: name for name, connection in others.items()}
+    late = next(iter(others))
+    while TICKS[-1] not in came:
+        if not waiting and not stream.has_pending():
+            return ""  # All have come, and no more of the stream has.
+        ready, _, _ = select.select([*waiting, stream.socket], [], [], stream.patience)
+        for one in waiting.keys() & set(ready):
+            late = waiting.pop(one)
+        piece = stream.receive() if stream.socket in ready else b""
+        if not piece and (not ready or stream.ended):
+            break
+        came += piece
+    return late
 
 
 @edge
@@ -547,7 +768,7 @@ def test_stores_nothing_without_the_last_chunk(
 
 @edge
 @waits
-def test_head_of_a_stream_has_no_body(client: Client) -> None:
+def test_head_of_a_stream_has_no_body(client: Client, words: Words) -> None:
     """HEAD for `/stream` brings the head of the answer and no chunk, not even the last.
 
     Why: An answer to HEAD ends with its head, whatever its fields say (RFC 9112 section 6.3).
@@ -564,21 +785,33 @@ def test_head_of_a_stream_has_no_body(client: Client) -> None:
             f"{rest[:60]!r}",
             connection=connection,
         )
+    connection, word = client.connect(), words.word()
+    if not says_close(ask_on(connection, f"/stream?{word}", "HEAD")):
+        with about("the request after HEAD /stream", connection):
+            expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
 
 
 @edge
 def test_refused_chunks_are_no_request(client: Client, words: Words) -> None:
-    """The chunks of a request that is refused (404, 405) are not taken for the next request.
+    """The chunks of a request that is refused (404, 405, 501) are not taken for the next request.
 
     Why: The body comes even if nobody wants it, and a request may be hidden in it (RFC 9112
         sections 9.3 and 11.2).
     Hint: Before the next request, read the chunks to the last one and forget them; or close.
     """
-    for target in (f"/{words.word()}", "/about"):
-        body = chunked(request_bytes(f"/echo/{words.word()}", connection=None))
-        connection = client.connect()
-        expect_status(ask_on(connection, target, "POST", CHUNKED, body), 404, 405)
-        expect_body_is_no_request(connection, words, f"the chunked body of POST {target}")
+    hidden = request_bytes(f"/echo/{words.word()}", connection=None)
+    name = words.word()
+    for method, target in (
+        *(("POST", path) for path in (f"/{name}", "/about", "/stream", "/files/", "/user-agent")),
+        *(("GET", path) for path in ("/", f"/echo/{name}", "/search")),
+        *((method, "/blog") for method in ("DELETE", "PUT", name.upper())),
+    ):
+        for body in (chunked(hidden), chunked(words.text(3), hidden, words.text(2))):
+            connection = client.connect()
+            response = ask_on(connection, target, method, CHUNKED, body)
+            if method == "POST":
+                expect_refused(response)
+            expect_body_is_no_request(connection, words, f"the chunked body of {method} {target}")
 
 
 def expect_ticks(response: Response) -> None:
@@ -637,6 +870,11 @@ def check_not_stored(
     expect_missing(client, server, name, what)
     if response.status == 400:
         expect_no_more_answers(connection, f"{what} had got 400")
+    elif response.status in (413, 501):
+        if response.status == 413:  # What comes now is a part of the body.
+            with contextlib.suppress(WireError):
+                connection.send(request_bytes(f"/echo/{words.word()}", connection=None))
+        expect_body_is_no_request(connection, words, f"what follows {what}", may_wait=True)
 
 
 def expect_missing(client: Client, server: Server, name: str, what: str) -> None:
