@@ -463,4 +463,22 @@ MISTAKES = (
         ),
         words="was read as the next request",
     ),
+    Mistake(
+        stage=15,
+        rule="test_head_has_its_time_from_its_first_byte",
+        title="The time for a head counts from the response before it",
+        changes=(
+            (
+                (
+                    "        self.buffer = self.buffer or receive(self.connection)\n"
+                    "        deadline = time.monotonic() + settings.idle_timeout"
+                ),
+                (
+                    "        deadline = time.monotonic() + settings.idle_timeout\n"
+                    "        self.buffer = self.buffer or receive(self.connection)"
+                ),
+            ),
+        ),
+        words="was cut off whose head took",
+    ),
 )
