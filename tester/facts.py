@@ -356,15 +356,15 @@ def ask_on(
     """
     if connection.has_pending():
         expect_nothing_left(connection.receive(), connection)
-    sent = [m for m in connection.record.messages if m.direction == "sent"]
-    number = 1 + sum(message.connection == connection.number for message in sent)
     options = {"connection": None} | options
     try:
-        with naming(f"answering request {number} on this connection"):
-            connection.send(request_bytes(target, method, tuple(fields), body, **options))
-            return connection.read_response(method)
+        connection.send(request_bytes(target, method, tuple(fields), body, **options))
+        return connection.read_response(method)
+    except WireError as error:
+        with naming(f"answering request {_count_requests(connection)} on this connection"):
+            raise error
     except BadResponse as error:
-        line = error.cause.line
+        line, number = error.cause.line, _count_requests(connection)
         if number == 1 or line.startswith(b"HTTP/"):
             raise
         raise CheckFailed(
@@ -374,6 +374,12 @@ def ask_on(
             Pointer(line[:80], 0),
             connection,
         ) from None
+
+
+def _count_requests(connection: Connection) -> int:
+    """Return how many requests have been sent on `connection`, if each had its response."""
+    sent = [message for message in connection.record.messages if message.direction == "sent"]
+    return sum(message.connection == connection.number for message in sent)
 
 
 def fail(message: str, expected: str = "", got: str = "", **more: Any) -> None:

@@ -55,12 +55,12 @@ class Kind:
         return ask_on(connection, self.target, self.method, more, self.body, **options)
 
 
-def make_gets(words: Words, server: Server) -> list[Kind]:
-    """Return a GET for each path that there is: plain, and with a query."""
+def make_gets(words: Words, server: Server, *, queries: bool = True) -> list[Kind]:
+    """Return a GET for each path that there is: plain, and, with `queries`, with a query too."""
     text = put_file(server, f"{words.word()}.txt", words.text(300))
     image = put_file(server, f"{words.word()}/{words.word()}.png", words.data(300))
     kinds = []
-    for query in ("", f"?{words.word()}={words.word()}"):
+    for query in ("", f"?{words.word()}={words.word()}")[: 1 + queries]:
         paths = "/", "/about", "/blog", f"/echo/{words.mixed()}", "/search", text, image
         kinds += [Kind(path + query) for path in paths]
         agent = ("User-Agent", f"{words.mixed()}/1.0 ({words.word()})")

@@ -64,7 +64,11 @@ def test_does_not_compress_unless_it_is_accepted(
     for target, text in (make_echo(words), make_file(words, server, "txt")):
         for accepted in (None, "", "identity", "br", "deflate, br", words.word()):
             check_plain(client, target, text, accepted)
-    for kind in (*make_gets(words, server), *make_long(words, server), *make_posts(words)):
+    for kind in (
+        *make_gets(words, server, queries=False),
+        *make_long(words, server),
+        *make_posts(words),
+    ):
         with about(str(kind)[:40]):
             expect_not_encoded(kind.ask(client), _describe(None))
 
@@ -153,19 +157,21 @@ def test_unpacks_to_the_same_bytes(client: Client, words: Words, server: Server)
         response = ask(client, target, "gzip")
         expect_status(response, 200)
         expect_unpacked(response, text, "gzip")
+    long = make_long(words, server)
     for kind in (
-        *make_gets(words, server),
-        *make_long(words, server),
+        *make_gets(words, server, queries=False),
+        *long,
         *make_posts(words),
         *make_refused(words),
         Kind("/echo", "POST", body=words.text(LONG)),
         Kind("/echo", "POST", body=gzip.compress(words.text(LONG))),
     ):
         with about(f"{str(kind)[:40]} {_describe('gzip')}"):
-            plain = kind.ask(client)
-            wanted = plain.body if kind.repeats and plain.status == 200 else None
-            for version in ("1.1", "1.0"):
-                expect_unpacked(kind.ask(client, GZIP, version=version), wanted, "gzip")
+            plain = kind.ask(client) if kind.repeats else None
+            wanted = plain.body if plain and plain.status == 200 else None
+            expect_unpacked(kind.ask(client, GZIP), wanted, "gzip")
+            if kind in long:
+                expect_unpacked(kind.ask(client, GZIP, version="1.0"), wanted, "gzip")
 
 
 @edge
@@ -281,7 +287,7 @@ def test_says_vary(client: Client, words: Words, server: Server) -> None:
     Hint: Add `Vary: Accept-Encoding` to each answer that you would compress for somebody.
     """
     always = [Kind(make_echo(words)[0]), Kind(make_file(words, server, "txt")[0])]
-    for kind in (*always, *make_long(words, server), *make_gets(words, server)):
+    for kind in (*always, *make_long(words, server), *make_gets(words, server, queries=False)):
         packed = kind.ask(client, GZIP)
         if kind in always or list_field(packed, "Content-Encoding"):
             expect_vary(packed, kind, "gzip")
@@ -334,8 +340,8 @@ def test_head_says_the_same_as_get(client: Client, words: Words, server: Server)
     Hint: Build the whole response as for GET, compressed body and all. Then send only its head.
     """
     kinds = Kind(make_echo(words)[0]), Kind(make_file(words, server, "txt")[0])
-    for kind in (*kinds, *make_long(words, server), *make_gets(words, server)):
-        for fields in ([GZIP], []):
+    for kind in (*kinds, *make_long(words, server), *make_gets(words, server, queries=False)):
+        for fields in ([GZIP], []) if kind in kinds else ([GZIP],):
             whole, head = kind.ask(client, *fields), kind.head().ask(client, *fields)
             if whole.status != 200 or head.status in (405, 501):
                 continue  # Other rules ask for that.
