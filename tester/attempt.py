@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import select
 import shlex
 import shutil
@@ -76,7 +77,14 @@ FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.p
 START_ADVICE = (
     ("Permission denied", "Ports below 1024 need special rights: take the one in PORT"),
     ("Invalid argument", "Is listen() called before accept()?"),
-    ("EOF when reading a line", "Nobody types anything during a grade: don't call input()"),
+)
+READS_INPUT = re.compile(  # How programs read what somebody types.
+    r"\binput\(|\b(?:sys|process)\.stdin\b|\bos\.Stdin\b|\bScanln\(|\bSystem\.in\b|\bgetchar\("
+)
+INPUT_ENDED = "EOF when reading a line"  # What Python prints where there is no more of it.
+INPUT_ADVICE = (
+    "It {reads} its standard input, which is empty in a grade: nobody types anything. To keep the"
+    " program running, wait for its threads (join), or call accept in the main program"
 )
 
 
@@ -358,11 +366,12 @@ class Server:
         """Whether the attempt listens on a port of its own choice."""
         return self.address is not None and self.address.port != self.requested_port
 
-    @property
-    def collided(self) -> bool:
-        """Whether it has ended as it is a copy, and wanted a port that the first server has."""
-        ended = self.is_copy and self.exit_code is not None
-        return ended and bool(IN_USE.search(self.output.text))
+    def has_collided(self) -> bool:
+        """Return whether it has ended as it is a copy, and wanted a port that the first one has."""
+        if not self.is_copy or self.output is None or self.wait_for_exit() is None:
+            return False
+        self.output.finish()
+        return bool(IN_USE.search(self.output.text))
 
     @property
     def pid(self) -> int | None:
@@ -571,12 +580,24 @@ class Server:
         """Stop what there is and raise StartError, with what to do if that is known."""
         output = self.output.tail(30)
         advice = next((words for sign, words in START_ADVICE if sign in self.output.text), "")
+        advice = self.input_advice(self.exit_code) or advice
         holder = self._find_holder()
         self.stop(remove=False)
         if self.stopped:
             raise StartError(f"the attempt was stopped before it listened: {self.stopped}", output)
         advice = holder.advice if holder else advice
         raise StartError(f"{message}. {advice}" if advice else message, output, holder)
+
+    def input_advice(self, code: int | None) -> str:
+        """Return what to do if the attempt ended with `code` for want of input, else nothing.
+
+        Its output says so where that is an error; if it is none, its program may tell.
+        """
+        if code and INPUT_ENDED in self.output.tail(3):
+            return INPUT_ADVICE.format(reads="read")
+        if code == 0 and READS_INPUT.search(self._program):
+            return INPUT_ADVICE.format(reads="is likely to have read")
+        return ""
 
     def _find_holder(self) -> Holder | None:
         """Return who has the port that the attempt wanted, if its output says that this is why.

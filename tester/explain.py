@@ -48,6 +48,11 @@ LIKELY = {
         (14, "Was the socket closed before the whole body was read?"),
     ),
 }
+LOOP_ADVICE = "Is `accept` in a `while True` loop? After one client there are others."
+ERROR_ADVICE = (
+    "Begin with the error that your server printed. If it is a slip, mend it. If a client can cause"
+    " it, catch it where that client is served, so that the others still are."
+)
 MOST_CONNECTIONS = 3  # Of a check with more, only the one that failed is shown.
 GIVES_UP = 0.9 * IDLE_TIMEOUT  # Seconds: who closes after such a silence had waited for more.
 NO_ANSWER = "sending the head of its answer"  # What it does where nothing has come.
@@ -251,11 +256,12 @@ def _explain_exit(code: int, server: Server) -> dict[str, object]:
     """Say that the program has ended, and with which last words."""
     server.output.finish()
     last = server.output.tail(1)
+    advice = server.input_advice(code)
     if code == 0:
         return {
             "message": "the server came to its end (exit code 0) instead of serving on",
             "got": f"a program that ended; the last it printed: {last}" if last else "",
-            "likely": "Is `accept` in a `while True` loop? After one client there are others.",
+            "likely": f"{advice}." if advice else LOOP_ADVICE,
         }
     how = f"exited (code {code})"
     if -code in set(signal.Signals):
@@ -264,6 +270,5 @@ def _explain_exit(code: int, server: Server) -> dict[str, object]:
         "message": f"the server {how}" + (f": {last}" if last else ""),
         "expected": "a server that goes on serving",
         "got": last or "nothing was printed before the end",
-        "likely": "Begin with the error that your server printed. If it is a slip, mend it. If a"
-        " client can cause it, catch it where that client is served, so that the others still are.",
+        "likely": f"{advice}." if advice else ERROR_ADVICE,
     }

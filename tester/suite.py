@@ -217,7 +217,7 @@ class Suite:
         if waiting and not waiting.done and read_rule(item).stage >= self._given_up_at:
             self._revive()  # It is in vain to wait: this says why.
         error = waiting.join() if waiting else None
-        if isinstance(error, StartError) or (error and waiting and waiting.server.collided):
+        if isinstance(error, StartError) or (error and waiting and waiting.server.has_collided()):
             self._take_over(waiting)
             waiting = None
         if waiting is None:
@@ -232,7 +232,7 @@ class Suite:
             self._count(error, read_rule(item))
         if error is None:
             return
-        self.collided = self.collided or self.server.collided
+        self.collided = self.collided or self.server.has_collided()
         if not isinstance(error, pytest.skip.Exception):
             self.failures[item.nodeid] = explain(error, client, read_rule(item).stage)
         raise error
@@ -273,7 +273,7 @@ class Suite:
             raise GivenUp(self._given_up)
         dead = self.server.exit_code is not None or bool(self.server.stopped)
         dead = dead or (self._doubtful and not self.server.listens())
-        if self.server.collided:  # Where it is now, it would only be in the first one's way.
+        if dead and self.server.has_collided():  # It would only be in the first one's way.
             self.collided, self._given_up = True, "a copy of the server could not run beside it"
             raise GivenUp(self._given_up)
         if dead or ((self._stuck or self._spins) and not self.server.hard_coded):

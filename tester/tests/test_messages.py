@@ -49,6 +49,41 @@ def test_exited(write_attempt: WriteAttempt) -> None:
     assert "so sad" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        ("input('Enter ends the server')", "It read its standard input"),
+        ("sys.stdin.readline()", "It is likely to have read its standard input"),
+        ("sys.stdin.read()", "It is likely to have read its standard input"),
+    ],
+)
+@pytest.mark.parametrize("moment", ["at once", "after a client"])
+def test_a_program_that_waits_for_enter(
+    write_attempt: WriteAttempt, wait: str, words: str, moment: str
+) -> None:
+    """Its input has ended, and so has it: that is said, wherever it was when it ended."""
+    before = "served.wait()" if moment == "after a client" else ""
+    path = write_attempt(
+        f"""
+        import os, socket, sys, threading
+        served = threading.Event()
+        def serve():
+            while True:
+                connection, _ = listener.accept()
+                served.set()
+                connection.close()
+        listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+        threading.Thread(target=serve, daemon=True).start()
+        {before}
+        {wait}
+        """
+    )
+    result = grade(path, stage=1)
+    said = [result["error"] or "", *(test["message"] for test in result["tests"])]
+    assert any(words in one for one in said), said
+    assert not any("while True" in one for one in said)
+
+
 def test_silent(write_attempt: WriteAttempt) -> None:
     """The server waits for more than the client sends."""
     path = write_attempt("while connection.recv(10): pass\nconnection.close()", loop=True)
