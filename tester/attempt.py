@@ -31,6 +31,7 @@ from pathlib import Path
 
 import psutil
 
+from tester.guard import protect, release
 from tester.limits import MEMORY_LIMIT, ON_LINUX, Family, Watch
 from tester.ports import (
     GONE,
@@ -480,6 +481,7 @@ class Server:
         with self._lock:  # Who stops us meanwhile must find the process, or keep it from starting.
             if self._over:
                 raise StartError("the run is over")
+            protect(self._family, self.scratch)
             self.scratch.mkdir(0o700, exist_ok=True)
             self.public.mkdir(exist_ok=True)
             try:
@@ -706,6 +708,7 @@ class Server:
         if remove:
             self._turn.release()
             shutil.rmtree(self.scratch, ignore_errors=True)
+            release(self._family)
 
     def __enter__(self) -> Server:
         """Start on entry."""

@@ -115,7 +115,8 @@ def build_parser() -> OneLineParser:
 
 def command_grade(options: argparse.Namespace) -> int:
     """Grade, and report in the ways that are asked for; return the exit code."""
-    from tester.grading import grade_ladder, grade_stage, prepare_process  # Slow: late.
+    from tester.grading import prepare_process  # Slow: late.
+    from tester.keeper import keep_ladder, keep_stage
     from tester.report.machine import write_json, write_junit
     from tester.report.terminal import make_console, print_ladder, print_stage
     from tester.watch import Untouched
@@ -124,7 +125,7 @@ def command_grade(options: argparse.Namespace) -> int:
     check_targets(options.json, options.junit)
     grading = grading_of(options)
     untouched = Untouched(grading.path)
-    result = grade_stage(grading, options.stage) if options.stage else grade_ladder(grading)
+    result = keep_stage(grading, options.stage) if options.stage else keep_ladder(grading)
     result = untouched.check(result)
     if options.json != "-":
         console = make_console()

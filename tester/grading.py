@@ -21,10 +21,9 @@ from tester.attempt import STARTUP_TIMEOUT, STOP_SIGNALS, StartError, wholly
 from tester.ladder import ROOT, STAGES, get_stage
 from tester.limits import MEMORY_LIMIT, adopt_orphans
 from tester.naming import name_mistake
-from tester.results import CheckResult, LadderResult, StageResult
-from tester.suite import FIRST_WITH_FILES, LAST_STAGE, SUITE, GivenUp, Rule, Suite, read_rule
+from tester.results import CheckResult, StageResult
+from tester.suite import SUITE, GivenUp, Rule, Suite, read_rule
 
-HELPER_GRACE = 15.0  # Seconds that the second process has to stop what it has started.
 RULES = Path(__file__).parent / "rules"
 # Nothing of the user's own pytest is wanted here: neither plugins nor settings nor caches.
 PYTEST_OPTIONS = (
@@ -193,13 +192,6 @@ def _own_pytest() -> Iterator[None]:
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = before
 
 
-def _verdicts(
-    grading: Grading, collector: Collector, stages: range, seconds: float
-) -> list[StageResult]:
-    """Return the verdicts on `stages` from a run that held their checks."""
-    return [_stage_result(grading, collector, stage, seconds) for stage in stages]
-
-
 def _stage_result(
     grading: Grading, collector: Collector, stage: int, seconds: float
 ) -> StageResult:
@@ -230,28 +222,17 @@ def grade_stage(grading: Grading, stage: int) -> StageResult:
     return _stage_result(grading, collector, stage, time.monotonic() - began)
 
 
-def grade_ladder(grading: Grading) -> LadderResult:
-    """Grade all stages; each check runs once for each way of starting. Raises UsageError.
+def grade_stages(
+    grading: Grading, stages: range, started: Callable[[Suite], None] = lambda suite: None
+) -> list[StageResult]:
+    """Grade several stages that are started in the same way. Raises UsageError, Collided.
 
-    An attempt that takes the port it is given runs in both ways at once, one of them in a second
-    process: most of the time is spent waiting.
+    `started` is called when the attempt listens.
     """
     began = time.monotonic()
-    plain = range(1, FIRST_WITH_FILES)
-    helper = Helper(grading, range(FIRST_WITH_FILES, LAST_STAGE + 1))
-    with wholly(helper.stop):
-        collector = _run(grading, plain, started=helper.start)
-        results = _verdicts(grading, collector, plain, time.monotonic() - began)
-        results += helper.results()
-    seconds = round(time.monotonic() - began, 3)
-    return LadderResult(grading.label, grading.seed, seconds, tuple(results))
-
-
-def grade_stages(grading: Grading, stages: range) -> list[StageResult]:
-    """Grade several stages that are started in the same way. Raises UsageError, Collided."""
-    began = time.monotonic()
-    collector = _run(grading, stages)
-    return _verdicts(grading, collector, stages, time.monotonic() - began)
+    collector = _run(grading, stages, started)
+    seconds = time.monotonic() - began
+    return [_stage_result(grading, collector, stage, seconds) for stage in stages]
 
 
 HELPER_CODE = (
@@ -270,43 +251,6 @@ def start_helper(errors: int | None = None) -> subprocess.Popen[bytes]:
     )
 
 
-class Helper:
-    """Grades stages in a process of its own, beside us."""
-
-    def __init__(self, grading: Grading, stages: range) -> None:
-        """Prepare to grade `stages`."""
-        self._grading = grading
-        self._stages = stages
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, suite: Suite) -> None:
-        """Begin, unless the attempt of `suite` has a port of its own and can't run twice."""
-        if suite.server.is_alone:
-            return
-        self._process = start_helper()
-        pickle.dump((replace(self._grading, is_copy=True), self._stages), self._process.stdin)
-        self._process.stdin.close()
-
-    def results(self) -> list[StageResult]:
-        """Wait for the verdicts; grade here and now where the helper did not."""
-        if self._process is None:
-            return grade_stages(self._grading, self._stages)
-        data = self._process.stdout.read()
-        self._process.wait()
-        return pickle.loads(data) if data else grade_stages(self._grading, self._stages)
-
-    def stop(self) -> None:
-        """Leave nothing running: what has not ended is interrupted, and cleans up."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.stdout.close()  # Whatever it still has to say, nobody listens.
-            self._process.terminate()
-            try:
-                self._process.wait(HELPER_GRACE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-
-
 def be_helper() -> None:
     """Be the helper: grade what standard input says, and write the verdicts to standard output."""
     prepare_process()
@@ -315,8 +259,5 @@ def be_helper() -> None:
             grading, stages = pickle.load(sys.stdin.buffer)
         except (EOFError, pickle.UnpicklingError):  # They were stopped before they could tell us.
             return
-        try:
-            results = grade_stages(grading, stages)
-        except Collided:  # Then they grade themselves, when their own attempt has ended.
-            return
+        results = grade_stages(grading, stages)
         pickle.dump(results, sys.stdout.buffer)

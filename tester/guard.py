@@ -1,12 +1,14 @@
-"""Watches over us from a process of its own: when we are gone, it ends what we had started.
+"""Watches over what we have started, from another process: when we are gone, that ends it.
 
-For programs that may be killed at any moment, such as a notebook's kernel. The guard reads from a
-pipe that only we can write to; when we end, however that happens, the pipe ends too.
+For whoever may be killed at any moment: the process that grades, which an attempt may hit, and a
+notebook's kernel. Each says on a pipe what it starts, and the other side keeps the list.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -15,14 +17,66 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from tester.ladder import ROOT
 from tester.limits import Family
 
+ROOT = Path(__file__).resolve().parent.parent
 GRACE = 0.5  # Seconds between the request to end and the end.
+
+_pipe: int | None = None
+
+
+def report_to(pipe: int) -> None:
+    """Tell whoever reads from `pipe` what this process starts from now on."""
+    global _pipe
+    _pipe = pipe
+
+
+def protect(family: Family, folder: Path) -> None:
+    """See to it that `family` ends and `folder` goes, if we end before `release`."""
+    _report({"marker": family.marker, "limit": family.limit, "folders": [str(folder)]})
+
+
+def release(family: Family) -> None:
+    """Forget `family`: it has ended in good order."""
+    _report({"marker": family.marker, "folders": None})
+
+
+def _report(message: dict[str, object]) -> None:
+    """Write a line to the pipe, if there is one and somebody reads it."""
+    if _pipe is not None:
+        with contextlib.suppress(OSError):
+            os.write(_pipe, json.dumps(message).encode() + b"\n")
+
+
+class Wards:
+    """What has been started by a process that may be gone at any moment."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._found: dict[str, tuple[Family, list[str]]] = {}
+
+    def note(self, message: dict[str, object]) -> None:
+        """Take in what was reported."""
+        marker, limit, folders = message["marker"], message.get("limit"), message["folders"]
+        self._found.pop(marker, None)
+        if folders is not None:
+            self._found[marker] = Family(marker, limit), folders
+
+    def pids(self) -> list[int]:
+        """Return the process numbers of all that run."""
+        return [pid for family, _ in self._found.values() for pid in family.all_pids()]
+
+    def end(self, grace: float) -> None:
+        """End all processes, and remove all folders."""
+        for family, folders in self._found.values():
+            family.end(grace)
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+        self._found = {}
 
 
 class Guard:
-    """The guard's process, started when there is something to watch over."""
+    """The guard of a notebook: a process, started when there is something to watch over."""
 
     CODE = "import sys; sys.path.insert(0, sys.argv[1]); from tester.guard import main; main()"
 
@@ -61,13 +115,7 @@ def main() -> None:
     """Be the guard: read until the pipe ends, then end what is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    wards: dict[str, list[str]] = {}
+    wards = Wards()
     for line in sys.stdin:
-        message = json.loads(line)
-        wards.pop(message["marker"], None)
-        if message["folders"] is not None:
-            wards[message["marker"]] = message["folders"]
-    for marker, folders in wards.items():
-        Family(marker).end(GRACE)
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
+        wards.note(json.loads(line))
+    wards.end(GRACE)

@@ -38,6 +38,7 @@ REMEMBERED = 0.25  # Seconds for which a process that is none of ours is not ask
 BLOCK = 512  # Bytes: what the system counts the room of a file in.
 BECOME_SUBREAPER = 36  # Linux's PR_SET_CHILD_SUBREAPER.
 ON_LINUX = sys.platform == "linux"
+CAN_READ_LIMITS = ON_LINUX and hasattr(resource, "prlimit")  # Those of other processes.
 
 _limits_lock = threading.Lock()  # Limits belong to the whole of our process.
 
@@ -55,13 +56,17 @@ def adopt_orphans() -> None:
 class Family:
     """All processes of an attempt."""
 
-    def __init__(self, marker: str) -> None:
-        """`marker` is the value of MARKER in the environment that the attempt is started with."""
+    def __init__(self, marker: str, limit: int | None = None) -> None:
+        """`marker` is the value of MARKER in the environment that the attempt is started with.
+
+        `limit` is that of a family that another process of ours has started, where it is known.
+        """
         self.root: psutil.Process | None = None
         """The process that was started."""
-        self._marker = marker
-        self._limit = DISK_LIMIT * MEGABYTE + secrets.randbelow(2**28)
-        self._is_marked = False
+        self.marker = marker
+        self.limit = limit or DISK_LIMIT * MEGABYTE + secrets.randbelow(2**28)
+        """The limit on the size of its files, by which its processes are known."""
+        self._is_marked = limit is not None and CAN_READ_LIMITS
         self._known: dict[int, psutil.Process] = {}
         self._strangers: frozenset[int] = frozenset()
         """Processes that had another limit when they were last asked."""
@@ -78,8 +83,8 @@ class Family:
         with _limits_lock:
             old = resource.getrlimit(resource.RLIMIT_FSIZE)
             try:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, old[1]))
-                self._is_marked = hasattr(resource, "prlimit")
+                resource.setrlimit(resource.RLIMIT_FSIZE, (self.limit, old[1]))
+                self._is_marked = CAN_READ_LIMITS
             except (ValueError, OSError):  # The user's own limit is lower.
                 self._is_marked = False
             try:
@@ -110,7 +115,7 @@ class Family:
     def _has_limit(self, pid: int) -> bool:
         """Return whether a process has our limit."""
         try:
-            return resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == self._limit
+            return resource.prlimit(pid, resource.RLIMIT_FSIZE)[0] == self.limit
         except OSError:  # It is gone, or not ours.
             return False
 
@@ -136,7 +141,7 @@ class Family:
     def _is_named(self, process: psutil.Process) -> bool:
         """Return whether a process has our mark in its environment."""
         with contextlib.suppress(*GONE):
-            return process.environ().get(MARKER) == self._marker
+            return process.environ().get(MARKER) == self.marker
         return False
 
     def all_pids(self) -> list[int]:
@@ -152,6 +157,18 @@ class Family:
                 if any(_states(f"/proc/{pid}/task/{task}") != "S" for task in tasks):
                     return False
         return ON_LINUX
+
+    def is_suspended(self) -> bool:
+        """Return whether all are stopped, or wait for those that are: none goes on any more."""
+        pids = self.pids()
+        parents, stopped = set(), set()
+        for pid in pids:
+            with contextlib.suppress(*GONE):
+                process = psutil.Process(pid)
+                parents.add(process.ppid())
+                if process.status() == psutil.STATUS_STOPPED:
+                    stopped.add(pid)
+        return bool(stopped) and all(pid in stopped | parents for pid in pids)
 
     def memory(self, *, exact: bool = False) -> int:
         """Return how many bytes of memory all have for themselves.
@@ -294,6 +311,8 @@ class Watch:
         """Return what there is too much of, or nothing."""
         if self._family.count() > MOST_PROCESSES and len(self._family.pids()) > MOST_PROCESSES:
             return f"it started more than {MOST_PROCESSES} processes"
+        if self._family.is_suspended():
+            return "it has stopped itself (SIGSTOP), and nobody continues it"
         most = self._memory_limit * MEGABYTE
         if self._family.memory() > most and self._family.memory(exact=True) > most:
             return f"it took more than {self._memory_limit:,} MB of memory"

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tester.attempt import FOLDER_PROGRAMS, UsageError, locate
-from tester.grading import Grading, grade_ladder, grade_stage
+from tester.grading import Grading
+from tester.keeper import keep_ladder, keep_stage
 from tester.ladder import ROOT, STAGES, get_stage
 from tester.report.terminal import make_console, print_stage
 from tester.results import LadderResult, StageResult
@@ -151,14 +152,14 @@ def watch(grading: Grading, *, stage: int | None, verbose: bool) -> int:
     console = make_console()
     if stage is None:
         console.print(Text("Looking how far your server has come …", style="dim"))
-        stage = min(grade_ladder(grading).reached + 1, len(STAGES))
+        stage = min(keep_ladder(grading).reached + 1, len(STAGES))
     regraded = False
     while True:
         before, untouched = snapshot(place), Untouched(grading.path)
         if console.is_terminal:
             console.clear()
         try:
-            result = untouched.check(grade_stage(grading, stage))
+            result = untouched.check(keep_stage(grading, stage))
         except UsageError as error:  # The program is gone for a moment: it may come back.
             console.print(Text(str(error)))
         else:

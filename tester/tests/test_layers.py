@@ -15,6 +15,7 @@ LAYERS = (
         "ladder",
         "ports",
         "limits",
+        "guard",
         "attempt",
         "response",
         "wire",
@@ -25,8 +26,19 @@ LAYERS = (
         "explain",
         "suite",
     ),
-    *("rules", "grading", "report", "show", "watch", "cli", "__main__", "bench", "picture"),
-    *("mistakes", "soak", "mutants", "fuzz", "soak_server", "peers", "guard", "lesson", "lessons"),
+    *(
+        "rules",
+        "grading",
+        "keeper",
+        "report",
+        "show",
+        "watch",
+        "cli",
+        "__main__",
+        "bench",
+        "picture",
+    ),
+    *("mistakes", "soak", "mutants", "fuzz", "soak_server", "peers", "lesson", "lessons"),
 )
 
 
