@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -26,8 +27,9 @@ if __name__ == "__main__":
         from tester.cli import main
 
         sys.exit(main())
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr, flush=True)
+    except KeyboardInterrupt as error:
+        by = f" by {signal.Signals(error.args[0]).name}" if error.args else ""
+        print(f"\nStopped{by.removesuffix(' by SIGINT')}.", file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):
             sys.stdout.flush()
         os._exit(130)  # All is cleaned up. One more Ctrl-C on Python's own way out would change it.

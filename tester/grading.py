@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pickle
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +14,7 @@ from typing import Any
 import pytest
 
 from tester.attempt import STARTUP_TIMEOUT, STOP_SIGNALS, StartError, wholly
-from tester.ladder import ROOT, STAGES, get_stage
+from tester.ladder import STAGES, get_stage
 from tester.limits import MEMORY_LIMIT, adopt_orphans
 from tester.naming import name_mistake
 from tester.results import CheckResult, StageResult
@@ -172,7 +168,12 @@ def stop_on_signals() -> None:
     """Make a polite kill, or a closed terminal, end us as Ctrl-C does: all that runs is stopped."""
     for number in STOP_SIGNALS:
         if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, _: object) -> None:
+    """Do as Ctrl-C does, but say by which signal."""
+    raise KeyboardInterrupt(number)
 
 
 @contextmanager
@@ -233,31 +234,3 @@ def grade_stages(
     collector = _run(grading, stages, started)
     seconds = time.monotonic() - began
     return [_stage_result(grading, collector, stage, seconds) for stage in stages]
-
-
-HELPER_CODE = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from tester.grading import be_helper; be_helper()"
-)
-
-
-def start_helper(errors: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a process that runs `be_helper`; `errors` is where its standard error goes."""
-    return subprocess.Popen(
-        [sys.executable, "-c", HELPER_CODE, str(ROOT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        start_new_session=True,  # Ctrl-C is for us: we stop it ourselves.
-    )
-
-
-def be_helper() -> None:
-    """Be the helper: grade what standard input says, and write the verdicts to standard output."""
-    prepare_process()
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        try:
-            grading, stages = pickle.load(sys.stdin.buffer)
-        except (EOFError, pickle.UnpicklingError):  # They were stopped before they could tell us.
-            return
-        results = grade_stages(grading, stages)
-        pickle.dump(results, sys.stdout.buffer)

@@ -14,6 +14,7 @@ import os
 import pickle
 import select
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -23,9 +24,9 @@ from dataclasses import replace
 from typing import Any
 
 from tester.attempt import STOP_SIGNALS, UsageError, wholly
-from tester.grading import Collided, Grading, grade_stage, grade_stages
+from tester.grading import Collided, Grading, grade_stage, grade_stages, prepare_process
 from tester.guard import Wards, report_to
-from tester.ladder import get_stage
+from tester.ladder import ROOT, get_stage
 from tester.limits import adopt_orphans
 from tester.results import LadderResult, StageResult
 from tester.suite import FIRST_WITH_FILES, LAST_STAGE, Suite
@@ -244,7 +245,7 @@ class Crew:
             if any(heard.si_pid in one.wards.pids() for one in self._workers if not one.ended):
                 name = signal.Signals(heard.si_signo).name
                 raise Hit(f"the attempt sent {name} to the tester. {CAUSE}")
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(heard.si_signo)
 
     def stop(self) -> None:
         """Leave nothing running: whoever has not ended is asked to, and cleans up."""
@@ -343,3 +344,33 @@ def _ungraded(grading: Grading, stages: range, began: float, error: str) -> list
         )
         for stage in stages
     ]
+
+
+HELPER_CODE = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from tester.keeper import be_helper; be_helper()"
+)
+
+
+def start_helper(errors: int | None = None) -> subprocess.Popen[bytes]:
+    """Start a process that runs `be_helper`; `errors` is where its standard error goes."""
+    return subprocess.Popen(
+        [sys.executable, "-c", HELPER_CODE, str(ROOT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        start_new_session=True,  # Ctrl-C is for us: we stop it ourselves.
+    )
+
+
+def be_helper() -> None:
+    """Be the helper of a program with threads, as a notebook's kernel: it must not fork itself.
+
+    Grade what standard input says, and write the verdict to standard output.
+    """
+    prepare_process()
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        try:
+            grading, stage = pickle.load(sys.stdin.buffer)
+        except (EOFError, pickle.UnpicklingError):  # They were stopped before they could tell us.
+            return
+        pickle.dump(keep_stage(grading, stage), sys.stdout.buffer)

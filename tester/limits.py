@@ -161,13 +161,11 @@ class Family:
     def is_suspended(self) -> bool:
         """Return whether all are stopped, or wait for those that are: none goes on any more."""
         pids = self.pids()
-        parents, stopped = set(), set()
-        for pid in pids:
+        stopped = {pid for pid in pids if _is_stopped(pid)}
+        parents = set()
+        for pid in stopped:
             with contextlib.suppress(*GONE):
-                process = psutil.Process(pid)
-                parents.add(process.ppid())
-                if process.status() == psutil.STATUS_STOPPED:
-                    stopped.add(pid)
+                parents.update(one.pid for one in psutil.Process(pid).parents())
         return bool(stopped) and all(pid in stopped | parents for pid in pids)
 
     def memory(self, *, exact: bool = False) -> int:
@@ -231,6 +229,15 @@ def _states(folder: str) -> str:
         return ""
 
 
+def _is_stopped(pid: int) -> bool:
+    """Return whether a process is stopped until somebody continues it."""
+    if ON_LINUX:
+        return _states(f"/proc/{pid}") == "T"
+    with contextlib.suppress(*GONE):
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    return False
+
+
 def _own_memory(pid: int, exact: bool) -> int | None:
     """Return how many bytes of memory a process has that belong to no file.
 
@@ -287,6 +294,7 @@ class Watch:
         self._scratch = scratch
         self._memory_limit = memory_limit
         self._written = written
+        self._was_suspended = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -311,7 +319,8 @@ class Watch:
         """Return what there is too much of, or nothing."""
         if self._family.count() > MOST_PROCESSES and len(self._family.pids()) > MOST_PROCESSES:
             return f"it started more than {MOST_PROCESSES} processes"
-        if self._family.is_suspended():
+        before, self._was_suspended = self._was_suspended, self._family.is_suspended()
+        if before and self._was_suspended:  # And not just for a moment.
             return "it has stopped itself (SIGSTOP), and nobody continues it"
         most = self._memory_limit * MEGABYTE
         if self._family.memory() > most and self._family.memory(exact=True) > most:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tester.grading import Grading, start_helper
+from tester.grading import Grading
+from tester.keeper import start_helper
 from tester.lesson.servers import LessonError, check_kind, find_stage, mistake, serving
 from tester.lesson.talk import ENDINGS, Client, Scene
 from tester.lesson.views import (
@@ -410,7 +411,7 @@ def _grade_apart(grading: Grading, stage: int) -> StageResult:
     """Grade in a process of its own, which cleans up by itself, also when it is interrupted."""
     process = start_helper(errors=subprocess.PIPE)
     try:
-        data, errors = process.communicate(pickle.dumps((grading, range(stage, stage + 1))))
+        data, errors = process.communicate(pickle.dumps((grading, stage)))
     except BaseException:
         process.terminate()
         process.communicate()
@@ -418,7 +419,7 @@ def _grade_apart(grading: Grading, stage: int) -> StageResult:
     if not data:
         reason = errors.decode(errors="replace").strip().rpartition("\n")[2]
         raise LessonError(f"{grading.label} could not be graded: {reason or 'it was interrupted'}")
-    return pickle.loads(data)[0]
+    return pickle.loads(data)
 
 
 def report(result: StageResult) -> View:

@@ -170,6 +170,7 @@ def test_a_tester_that_is_killed_leaves_nothing(
         _, errors = process.communicate(timeout=DEADLINE)
         assert process.returncode == (-9 if number == signal.SIGKILL else 130)
     assert "Traceback" not in errors
+    assert ("Stopped by SIGTERM." in errors) == (number == signal.SIGTERM)
     see_nothing_left(tmp_path / "scratch")
 
 
