@@ -23,6 +23,7 @@ from tester.tests.conftest import (
     find_processes,
     fixed_port,
     processes_in,
+    processes_with,
     run_tester,
 )
 
@@ -147,9 +148,16 @@ def test_an_attempt_that_stops_itself(
 
 
 def write_tale(write_attempt: WriteAttempt, tmp_path: Path, port: int | None = None) -> Path:
-    """Write a server that names its process in a file when it is asked, and then is silent."""
-    body = f"open({str(tmp_path / 'asked')!r}, 'a').close(); time.sleep(300)"
-    path = write_attempt(body, loop=True)
+    """Write a server that makes a file when it is asked, and then is silent.
+
+    Beside it runs what has left its session and has no environment, so that it is hard to find.
+    """
+    path = write_attempt(
+        f"open({str(tmp_path / 'asked')!r}, 'a').close(); time.sleep(300)", loop=True
+    )
+    stray = [sys.executable, "-c", f"import time; time.sleep(300)  # {tmp_path}"]
+    start = f"subprocess.Popen({stray}, env={{}}, start_new_session=True)"
+    path.write_text(f"import subprocess\n{start}\n{path.read_text()}")
     if port:
         path.write_text(path.read_text().replace('int(os.environ["PORT"])', str(port)))
     return path
@@ -172,6 +180,7 @@ def test_a_tester_that_is_killed_leaves_nothing(
     assert "Traceback" not in errors
     assert ("Stopped by SIGTERM." in errors) == (number == signal.SIGTERM)
     see_nothing_left(tmp_path / "scratch")
+    assert not processes_with(f"time.sleep(300)  # {tmp_path}")
 
 
 def test_after_a_tester_was_killed_a_fixed_port_is_free(
