@@ -61,13 +61,15 @@ EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
 EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited,
 LESS_EXIT_TIMEOUT = 0.1  # less where it has once run on for so long;
 EXIT_POLL = 0.001  # between two looks whether it has.
-SPIN_LOOKS, SPIN_PAUSE = 25, 0.02  # Looks, and seconds between two: what never rests runs in vain.
+SPIN_LOOKS, SPIN_PAUSE = 25, 0.02  # Looks, and seconds between two: what never rests runs in vain;
+LESS_SPIN_LOOKS = 5  # fewer, where it has done so before.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
 END_PAUSE = 0.3  # Seconds until the output of a program that exits has ended, and
 FINISH_TIMEOUT = 5.0  # until we have read what it left to read.
 LONGEST_LINE = 2000  # Characters of one line of it that are shown; of more, head and end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LONGEST_POLL = 0.05  # The same, where looking takes long.
 LISTENS = "0A"  # What that table says of a socket that listens.
 TRACEBACK = "Traceback (most recent call last)"  # How Python begins to tell of an error.
 TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
@@ -334,6 +336,7 @@ class Server:
         """Seconds to wait for an answer; fewer, once the attempt has been silent for so long."""
         self.keeps_open = False
         """Whether a connection stayed open that had to end: the next one is not waited for."""
+        self._has_spun = False
         self._lingers = False
         """Whether the attempt has run on without listening, as nothing suggests that it exits."""
         self.is_alone = False
@@ -513,6 +516,7 @@ class Server:
         patience = time.monotonic() + OTHER_PORT_PAUSE
         calm = time.monotonic()
         while True:
+            looked = time.monotonic()
             if self._over:
                 raise StartError("the run is over")
             found = self._listening()
@@ -536,7 +540,8 @@ class Server:
                     f"the attempt never listened: it ran for {self.startup_timeout:g} s without"
                     " opening a port (are bind and listen called?)"
                 )
-            self.output.pause(POLL)
+            took = time.monotonic() - looked  # Others start their attempts too.
+            self.output.pause(min(max(POLL, 5 * took), LONGEST_POLL))
 
     def _choose(self, found: Address) -> Address:
         """Return what to grade: what was `found`, but of several ports of its own, a better one.
@@ -660,10 +665,11 @@ class Server:
         """Return whether the attempt never rests, though nobody asks it for anything."""
         if not ON_LINUX or self._process is None:
             return False
-        for _ in range(SPIN_LOOKS):
+        for _ in range(LESS_SPIN_LOOKS if self._has_spun else SPIN_LOOKS):
             if self._family.is_asleep():
                 return False
-            self.output.pause(SPIN_PAUSE)
+            time.sleep(SPIN_PAUSE)  # Not a wait for anything: what is printed must not hurry us.
+        self._has_spun = True
         return self.exit_code is None
 
     def listens(self) -> bool:

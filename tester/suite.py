@@ -27,7 +27,7 @@ from tester.wire import WireError
 LAST_STAGE = 18
 FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some stay silent.
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
-SLOW = 0.5  # Seconds: after a check that took longer we look whether the attempt spins.
+SLOW = 0.1  # Seconds: after a check that took longer we look whether the attempt spins.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
     "dead": 6,

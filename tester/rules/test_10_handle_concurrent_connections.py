@@ -30,6 +30,7 @@ from tester.wire import BadResponse, Connection, WireError
 STAGE = 10
 SILENT = 5  # Clients that say nothing, or only half of what they want, while another one asks.
 CROWD = 50
+SLOW_PAIR = 0.1  # Seconds: after a pair that took longer we look whether the server ever rests.
 IDLE_CROWD = 200
 STEPS = (
     5,
@@ -117,6 +118,8 @@ def expect_line_for_two(client: Client, words: Words) -> None:
         client.send_all(second, request_bytes(f"/echo/{words.word()}"))
         second.read_response()  # With its answer, the line is empty again.
         second.close()
+        if second.seconds > SLOW_PAIR and client.server.spins():
+            break  # Each pair makes it slower.
 
 
 def ask_beside(client: Client, words: Words, waiting: Sequence[Connection]) -> float:

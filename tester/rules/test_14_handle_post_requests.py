@@ -35,7 +35,7 @@ from tester.facts import (
 )
 from tester.response import Response
 from tester.suite import edge, until, waits
-from tester.wire import ANSWER_TIMEOUT, WireError
+from tester.wire import WireError
 
 STAGE = 14
 MEGABYTE = 1024 * 1024
@@ -177,7 +177,7 @@ def leave_in_mid_body(client: Client, target: str, size: int, *, reset: bool, se
         return
     connection.half_close()
     try:
-        connection.read_end(ANSWER_TIMEOUT)
+        connection.read_end(connection.patience)
     except WireError as error:
         if error.kind != "reset":
             raise
@@ -1223,7 +1223,7 @@ def test_refused_body_costs_no_answer(client: Client, words: Words) -> None:
             expect_refused(response)
         if length == TOO_LARGE:
             connection.half_close()  # All that we had: it need not wait for 10 GB.
-        connection.read_end(ANSWER_TIMEOUT)
+        connection.read_end(connection.patience)
 
 
 @edge

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tester.ladder import read_server
 from tester.tests.conftest import ROOT, WriteAttempt, grade, processes_with, run_tester
 
 MOST_SECONDS = 60.0  # For any verdict, beside other tests; alone, none takes more than 20.
@@ -385,6 +386,29 @@ def test_the_whole_ladder_does_not_take_long_either(
     assert all(case.words in said(stage) for stage in result["stages"])
     see_nothing_left(folder, str(path))
     assert seconds < MOST_SECONDS, f"it took {seconds:.1f} s"
+
+
+def test_a_thread_that_goes_on_at_the_end_of_a_connection(
+    write_attempt: WriteAttempt, tmp_path: Path
+) -> None:
+    """Each client that leaves takes a processor with it: that is the cause that is told."""
+    once = "    if data := connection.recv(PIECE):\n"
+    source = read_server(15)
+    assert once in source
+    path = write_attempt(
+        source.replace(
+            once, "    while not (data := connection.recv(PIECE)):\n        pass\n    if data:\n"
+        )
+    )
+    folder, began = tmp_path / "scratch", time.monotonic()
+    grading = start_grading(path, folder, "--stage", "15")
+    result = json.loads(grading.communicate(timeout=300)[0])
+    seconds = time.monotonic() - began
+    assert not result["passed"]
+    assert "Does a loop go on when a client has left?" in said(result)
+    assert "Are clients served one after the other" not in said(result)
+    see_nothing_left(folder, str(path))
+    assert seconds < 2 * MOST_SECONDS, f"it took {seconds:.1f} s"  # Alone, about 20.
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
