@@ -178,4 +178,33 @@ MISTAKES = (
         ),
         words="comes twice",
     ),
+    Mistake(
+        stage=9,
+        rule="test_refusals_bear_the_usual_fields",
+        title="A target that is too long is answered by hand, with a status line and no more",
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                "        response = error_page(str(error))\n"
+                '        if response.status[:3] == "414":\n'
+                '            connection.sendall(f"HTTP/1.1 {error}\\r\\n\\r\\n".encode())\n'
+                "            return\n",
+            ),
+        ),
+        words="a target of 80 KB: the answer has no field Date",
+    ),
+    Mistake(
+        stage=9,
+        rule="test_refusals_bear_the_usual_fields",
+        title="An answer 400 to a malformed field does not name the server",
+        changes=(
+            (
+                "    lines += [f",
+                '    if response.status == "400 Bad Request":\n'
+                '        del fields["Server"]\n'
+                "    lines += [f",
+            ),
+        ),
+        words="no field Server",
+    ),
 )

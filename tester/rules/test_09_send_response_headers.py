@@ -58,20 +58,19 @@ def answers(client: Client, words: Words) -> Iterator[tuple[str, Response]]:
 
 
 def all_answers(client: Client, words: Words) -> Iterator[tuple[str, Response]]:
-    """Yield these, and the answers to what needs no answer for a stage to be passed."""
+    """Yield these, and the answers to HTTP/1.0, if there are any: other rules ask for that."""
     yield from answers(client, words)
-    for what, data in (
-        ("'/' in HTTP/1.0", "GET / HTTP/1.0\r\n\r\n"),
-        (f"'/echo/{words.word()}' in HTTP/1.0", f"GET /echo/{words.word()} HTTP/1.0\r\n\r\n"),
-        (f"'/{words.word()}' in HTTP/1.0", f"GET /{words.word()} HTTP/1.0\r\n\r\n"),
-        ("a request without Host", f"GET /{words.word()} HTTP/1.1\r\n\r\n"),
-        ("a target of 80 KB", f"GET /{words.word(HUGE)} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-    ):
-        response = None
-        with suppress(CheckFailed, WireError, BadResponse):  # Other rules ask for these answers.
-            response = client.ask_raw(data.encode())
-        if response:
-            yield what, response
+    for target in ("/", f"/echo/{words.word()}", f"/{words.word()}"):
+        yield from try_to_ask(client, f"{target!r} in HTTP/1.0", f"GET {target} HTTP/1.0\r\n\r\n")
+
+
+def try_to_ask(client: Client, what: str, request: str) -> Iterator[tuple[str, Response]]:
+    """Yield the answer to a request that need not be answered for a stage to be passed."""
+    response = None
+    with suppress(CheckFailed, WireError, BadResponse):
+        response = client.ask_raw(request.encode())
+    if response:
+        yield what, response
 
 
 def expect_date(value: str) -> None:
@@ -207,6 +206,29 @@ def keeps_connection(client: Client) -> bool:
             return ask_on(connection, "/").status == ask_on(connection, "/").status
         except (CheckFailed, WireError, BadResponse):
             return False
+
+
+@edge
+def test_refusals_bear_the_usual_fields(client: Client, words: Words) -> None:
+    """What is refused gets `Date`, `Server` and `Content-Length`, too: no Host, a target of 80 KB.
+
+    Why: An error that is made in another place than all other responses lacks what these have.
+        Whoever looks for its reason wants to know who said it, and when (RFC 9110 section 6.6.1).
+    Hint: Let the code that reads requests raise an error, and make the response in one place.
+    """
+    host = "Host: localhost\r\n"
+    for what, request in (
+        ("a request without Host", f"GET /{words.word()} HTTP/1.1\r\n\r\n"),
+        ("a line without a colon", f"GET / HTTP/1.1\r\n{host}{words.word()}\r\n\r\n"),
+        ("the version HTTP/3.0", f"GET / HTTP/3.0\r\n{host}\r\n"),
+        ("a target of 80 KB", f"GET /{words.word(HUGE)} HTTP/1.1\r\n{host}\r\n"),
+        ("a head of 80 KB", f"GET / HTTP/1.1\r\n{host}X-Long: {words.word(HUGE)}\r\n\r\n"),
+    ):
+        for _, response in try_to_ask(client, what, request):
+            with about(what):
+                expect_field(response, "Date", lambda value: True, "the time of the answer")
+                expect_field(response, "Server", re.compile(r".*\S.*"), "your program's name")
+                expect_length(response, len(response.body))
 
 
 @edge

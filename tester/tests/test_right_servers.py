@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tester.ladder import read_server
+from tester.attempt import Server, locate
+from tester.facts import LATE_ANSWERS, Client, Words
+from tester.ladder import get_stage, read_server
 from tester.tests.conftest import WriteAttempt, grade
 
 
@@ -126,3 +128,33 @@ def test_a_right_server_passes(variant: Variant, write_attempt: WriteAttempt) ->
     failures = {name: test for name, test in failures.items() if test["outcome"] != "passed"}
     assert failures.keys() == variant.loses, [test["message"] for test in failures.values()]
     assert result["passed"]
+
+
+SILENCE = (
+    '    head = receive(connection).decode("latin-1")\n',
+    "    data = receive(connection)\n"
+    "    with contextlib.suppress(TimeoutError):\n"
+    "        connection.settimeout(0.2)\n"
+    "        while more := connection.recv(PIECE):\n"
+    "            data += more\n"
+    '    head = data.decode("latin-1")\n',
+)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_server_that_waits_for_a_silence_is_told_that_there_is_one(
+    waits: bool, write_attempt: WriteAttempt
+) -> None:
+    """Else each of some hundred questions would take 0.2 s; any other server is left in peace."""
+    text = read_server(7)
+    assert text.count(SILENCE[0]) == 1
+    path = write_attempt(text.replace(*SILENCE)) if waits else get_stage(7).server
+    with Server(locate(str(path))) as server:
+        client = Client(server, Words(1))
+        for _ in range(LATE_ANSWERS):
+            assert client.ask("/").status == 200
+        assert server.waits_for_silence == waits
+        for target in ("/", "/about", "/echo/hello"):
+            assert client.ask(target).status == 200
+            client.expect_serving()
+        client.close()
