@@ -44,11 +44,11 @@ MARGIN = 1.0  # Seconds that a busy machine may be late.
 STUCK = 3  # Clients that do not read.
 FILE = 8 * 1024 * 1024  # Bytes that fit into no buffer.
 LONG_ECHO = 60_000  # Bytes that do not fit into a narrow connection's buffers.
-ROUNDS = 4  # Of connections: what a server keeps after the first, such as a pool, it may keep.
+ROUNDS = 3  # Of connections: what a server keeps after the first, such as a pool, it may keep.
 EACH = 25  # Clients of each of the four kinds in a round.
 HELD = ("descriptors", "threads", "processes")
-LEAK = 40  # More of them after the last round than after the first are a leak: one of a kind each
-# would be 75. Pools and garbage collectors may keep some.
+LEAK = 25  # More of them after the last round than after the first are a leak: one of a kind each
+# would be 50. Pools and garbage collectors may keep some.
 LONGEST = 10.0  # Seconds after which no other round begins
 SETTLING = 3.0  # Seconds that a server may take to tidy up.
 LOOKS = 5  # In a row at which no more has ended, with
