@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tester.attempt import STARTUP_TIMEOUT, Server, StartError, UsageError, locate
+from tester.attempt import PATIENCE, STARTUP_TIMEOUT, Server, StartError, UsageError, locate
 from tester.explain import Stopped, explain
 from tester.facts import Client, Words
 from tester.limits import MEMORY_LIMIT
@@ -29,6 +29,8 @@ FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some s
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 SLOW = 0.1  # Seconds: after a check that took longer we look whether the attempt spins.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
+ASKED_AGAIN_AT_ONCE = 4  # Checks that are asked again, each on a process of its own.
+BROKEN = ("silent", "endless", "refused")  # What is seen of a server that serves nobody any more.
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
     "dead": 6,
     "stuck": 3,
@@ -147,6 +149,11 @@ class Suite:
         self._told_stop = False
         self._stuck = False
         self._spins = False
+        self._before = ""
+        """The kind of the check before, on the first server."""
+        self._met_edges = 0
+        """Which start of the first server was the last that was put to an edge case."""
+        self._patience = {"requirement": PATIENCE, "edge": PATIENCE}
         self._starting: Future[object] | None = None
 
     def start_early(self) -> None:
@@ -187,35 +194,42 @@ class Suite:
 
         When several stages are graded, each has its own: an attempt that fails at a later stage
         must not fail an earlier one for that. For the same reason, silent clients and crowds have
-        one apart from the checks before them. An attempt with a port of its own can't run twice:
-        its checks that wait have their turn among the others, stage by stage.
+        one apart from the checks before them, and edge cases one apart from requirements. An
+        attempt with a port of its own can't run twice: its checks that wait have their turn among
+        the others, stage by stage.
         """
         waits = [item for item in items if item.get_closest_marker("waits")]
         if self.server.is_alone:
             items.sort(key=lambda item: (_turn(item) == LAST_TURN, read_rule(item).stage))
             self._later = waits
             return
-        groups: dict[int, list[pytest.Item]] = {}
+        groups: dict[tuple[int, str], list[pytest.Item]] = {}
         for item in waits:
-            stage = read_rule(item).stage
-            key = stage if len(self.stages) > 1 else stage >= FIRST_WITH_CROWDS
-            groups.setdefault(key, []).append(item)
+            rule = read_rule(item)
+            stage = rule.stage if len(self.stages) > 1 else rule.stage >= FIRST_WITH_CROWDS
+            groups.setdefault((stage, rule.kind), []).append(item)
         for group in groups.values():
-            server = self._new_server(is_copy=True)
-            self._spares.append(server)
-            self._wait_on(server, group, in_background(server.start))
+            self._wait_on(self._add_spare(), group)
 
-    def _wait_on(self, server: Server, items: list[pytest.Item], started: Future[object]) -> None:
+    def _add_spare(self) -> Server:
+        """Return another server of the attempt, not started yet; it is stopped in the end."""
+        self._spares.append(self._new_server(is_copy=True))
+        return self._spares[-1]
+
+    def _wait_on(self, server: Server, items: list[pytest.Item]) -> Group:
         """Run `items`, all at once, on `server` as soon as it has started."""
-        for item in items:
-            client = Client(server, self.words(item.name))
-            self._waiting[item.nodeid] = Waiting(item, client, started)
+        first = server is self.server
+        started = self._starting if first else in_background(server.start)
+        group = Group(server, items, started, self.words)
+        self._waiting |= {waiting.item.nodeid: waiting for waiting in group.members}
+        return group
 
     def run(self, item: pytest.Function) -> None:
         """Run one check; what it raises has been put into words in `failures`."""
+        rule = read_rule(item)
         waiting = self._waiting.pop(item.nodeid, None)
-        if waiting and not waiting.done and read_rule(item).stage >= self._given_up_at:
-            self._revive()  # It is in vain to wait: this says why.
+        if waiting and not waiting.done and rule.stage >= self._given_up_at:
+            self._revive(rule)  # It is in vain to wait: this says why.
         error = waiting.join() if waiting else None
         if isinstance(error, StartError) or (error and waiting and waiting.server.has_collided()):
             self._take_over(waiting)
@@ -226,33 +240,64 @@ class Suite:
             self._spins = time.monotonic() - began > SLOW and self.server.spins()
         else:
             client = waiting.client
+            if waiting.may_be_anothers_fault():
+                client, error = self._ask_again(waiting)
         if isinstance(error, Exception) and client.server.stopped:
             error = Stopped(client.server.stopped)
         if client.server is self.server:
-            self._count(error, read_rule(item))
-        if error is None:
-            return
-        self.collided = self.collided or self.server.has_collided()
-        if not isinstance(error, pytest.skip.Exception):
-            self.failures[item.nodeid] = explain(error, client, read_rule(item).stage)
-        raise error
+            self._count(error, rule)
+        if error is not None:
+            self.collided = self.collided or self.server.has_collided()
+        if isinstance(error, Exception):
+            self.failures[item.nodeid] = explain(error, client, rule.stage)
+        if waiting and client.server not in (self.server, waiting.group.server):
+            in_background(client.server.stop)  # It was started for this check alone.
+        if error is not None:
+            raise error
+
+    def _ask_again(self, waiting: Waiting) -> tuple[Client, BaseException | None]:
+        """Ask alone, on a fresh process, what failed in a group, perhaps by another's fault.
+
+        Which check ended the server nobody can tell, so only this counts. A few of them are asked
+        at the same time, in their order, each on a process of its own; of an attempt with a port of
+        its own there is but one.
+        """
+        group, item = waiting.group, waiting.item
+        if group.server is self.server:
+            return self._run_fresh(item)
+        while group.to_ask_again and (
+            item.nodeid not in group.asked_again or len(group.asked_again) < ASKED_AGAIN_AT_ONCE
+        ):
+            other = group.to_ask_again.pop(0).item
+            (again,) = self._wait_on(self._add_spare(), [other]).members
+            group.asked_again[other.nodeid] = self._waiting.pop(other.nodeid)
+        again = group.asked_again.pop(item.nodeid)
+        error = again.join()
+        if isinstance(error, StartError) or (error and again.server.has_collided()):
+            return self._run_here(item)
+        return again.client, error
 
     def _run_here(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
         """Run a check on the first server; one that waits together with the others of its stage.
 
         If we stopped the server since the check before ended, this one says so: others may pass.
+        But a requirement does not, where the check before was an edge case. And one that finds the
+        server broken that has met edge cases is asked again, on a fresh process.
         """
+        rule = read_rule(item)
         untold = "" if self._told_stop else self.server.stopped
-        self._revive()
-        if item not in self._later:
-            client = Client(self.server, self.words(item.name))
-            return client, Stopped(untold) if untold else call(item.function, client)
-        stage = read_rule(item).stage
-        group = [other for other in self._later if read_rule(other).stage == stage]
-        self._later = [other for other in self._later if other not in group]
-        self._wait_on(self.server, group, self._starting)
-        waiting = self._waiting.pop(item.nodeid)
-        return waiting.client, waiting.join()
+        if rule.kind == "requirement" and self._before == "edge":
+            untold = ""
+        self._revive(rule)
+        self.server.patience = self._patience[rule.kind]
+        if item in self._later:
+            return self._run_later(item)
+        self._note_edges([item])
+        client = Client(self.server, self.words(item.name))
+        error = Stopped(untold) if untold else call(item.function, client)
+        if rule.kind == "requirement" and self._may_be_broken_by_edges(error):
+            return self._run_fresh(item)
+        return client, error
 
     def _note_collision(self, error: StartError) -> None:
         """Note it if a first server that is a copy could not start for want of a port."""
@@ -263,11 +308,44 @@ class Suite:
         left = [name for name, one in self._waiting.items() if one.server is waiting.server]
         self._later += [waiting.item, *(self._waiting.pop(name).item for name in left)]
 
-    def _revive(self) -> None:
+    def _may_be_broken_by_edges(self, error: BaseException | None) -> bool:
+        """Return whether by `error` the first server is broken, after it has met edge cases."""
+        if not isinstance(error, Exception) or self._met_edges != self.server.starts:
+            return False
+        return is_broken(error) or is_gone(self.server)
+
+    def _note_edges(self, items: list[pytest.Item]) -> None:
+        """Remember that the first server, as it runs now, meets an edge case, if one is there."""
+        if any(read_rule(item).kind == "edge" for item in items):
+            self._met_edges = self.server.starts
+
+    def _run_fresh(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
+        """Run a check alone on the first server, begun anew."""
+        self._restart()
+        self._note_edges([item])
+        client = Client(self.server, self.words(item.name))
+        return client, call(item.function, client)
+
+    def _run_later(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
+        """Run a check on the first server, together with the others of its stage that wait."""
+        stage = read_rule(item).stage
+        items = [other for other in self._later if read_rule(other).stage == stage]
+        self._later = [other for other in self._later if other not in items]
+        self._note_edges(items)
+        group = self._wait_on(self.server, items)
+        group.beside_edges = self._met_edges == self.server.starts
+        waiting = self._waiting.pop(item.nodeid)
+        if waiting.may_be_anothers_fault():
+            return self._ask_again(waiting)
+        return waiting.client, waiting.join()
+
+    def _revive(self, rule: Rule) -> None:
         """Start a server again that has died or got stuck. Raises GivenUp after too many.
 
         One that spins, as when a loop goes on at the end of a connection, would be slower and
-        slower: that is a matter of the check that has found it, not of those after it.
+        slower: that is a matter of the check that has found it, not of those after it. One with a
+        port of its own is started anew only where a requirement follows an edge case: it may be
+        long until it has its port again.
         """
         if self._given_up:
             raise GivenUp(self._given_up)
@@ -276,18 +354,19 @@ class Suite:
         if dead and self.server.has_collided():  # It would only be in the first one's way.
             self.collided, self._given_up = True, "a copy of the server could not run beside it"
             raise GivenUp(self._given_up)
-        if dead or ((self._stuck or self._spins) and not self.server.hard_coded):
-            self._stuck = self._spins = False
-            try:
-                self.server.restart()
-            except StartError as error:
-                self._note_collision(error)
-                self._given_up = f"the server could not be started again ({error})"
-                raise GivenUp(self._given_up) from None
+        spoilt = self._before == "edge" and rule.kind == "requirement"
+        if dead or ((self._stuck or self._spins) and (spoilt or not self.server.hard_coded)):
+            self._restart()
 
-    def _is_gone(self) -> bool:
-        """Return whether the server takes no client any more: it has ended, or listens no more."""
-        return self.server.exit_code is not None or not self.server.listens()
+    def _restart(self) -> None:
+        """Start the first server again. Raises GivenUp if that can't be done."""
+        self._stuck = self._spins = False
+        try:
+            self.server.restart()
+        except StartError as error:
+            self._note_collision(error)
+            self._given_up = f"the server could not be started again ({error})"
+            raise GivenUp(self._given_up) from None
 
     def _count(self, error: BaseException | None, rule: Rule) -> None:
         """Count the requirements in a row after which the server was gone or stuck.
@@ -297,12 +376,14 @@ class Suite:
         self._doubtful = error is not None
         self._told_stop = isinstance(error, Stopped)
         self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
+        self._before = rule.kind
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
-            self.server.patience = LESS_PATIENCE
+            kinds = self._patience if rule.kind == "requirement" else ["edge"]
+            self._patience |= dict.fromkeys(kinds, LESS_PATIENCE)
         refused = isinstance(error, WireError) and error.kind == "refused"
         if isinstance(error, WireError):
             self.server.wait_for_exit()  # It may be just about to exit, or to listen no more.
-        gone = error is not None and self._is_gone()
+        gone = error is not None and is_gone(self.server)
         if rule.kind == "edge":
             return
         states = {
@@ -319,6 +400,16 @@ class Suite:
                 words = SAID_OF[state].format(reason=self.server.stopped)
                 self._given_up = f"the server {words} the {count} checks before"
                 self._given_up_at = rule.stage
+
+
+def is_broken(error: BaseException | None) -> bool:
+    """Return whether `error` is what is seen of a server that serves nobody any more."""
+    return isinstance(error, WireError) and error.kind in BROKEN
+
+
+def is_gone(server: Server) -> bool:
+    """Return whether the server takes no client any more: it has ended, or listens no more."""
+    return server.exit_code is not None or not server.listens()
 
 
 def in_background(function: Callable[[], object]) -> Future[object]:
@@ -362,14 +453,53 @@ def _turn(item: pytest.Item) -> int:
     return next((turn for turn, name in marks if item.get_closest_marker(name)), 0)
 
 
+class Group:
+    """Checks that run at once on one server: what one does to it, no other has to pay for."""
+
+    def __init__(
+        self,
+        server: Server,
+        items: list[pytest.Function],
+        started: Future[object],
+        words: Callable[[str], Words],
+    ) -> None:
+        """Run `items` as soon as the server has `started`."""
+        self.server = server
+        self.members = [
+            Waiting(item, Client(server, words(item.name)), started, self) for item in items
+        ]
+        self.to_ask_again: list[Waiting] = []
+        """In their order: those that have failed, if the server did not survive."""
+        self.asked_again: dict[str, Waiting] = {}
+        """By id: how those do that are alone now."""
+        self.beside_edges = False
+        """Whether edge cases are, or were, put to the same process as its requirements."""
+        self._spoilt: bool | None = None
+
+    def is_spoilt(self) -> bool:
+        """Return whether the server did not survive the group, so that any may have ended it.
+
+        Waits until all have ended.
+        """
+        if self._spoilt is None:
+            failed = [each for each in self.members if isinstance(each.join(), Exception)]
+            gone = self.server.wait_for_exit() is not None or is_gone(self.server)
+            self._spoilt = gone and len(self.members) > 1
+            self.to_ask_again = failed if self._spoilt else []
+        return self._spoilt
+
+
 class Waiting:
     """A check that runs in a thread of its own."""
 
-    def __init__(self, item: pytest.Function, client: Client, started: Future[object]) -> None:
+    def __init__(
+        self, item: pytest.Function, client: Client, started: Future[object], group: Group
+    ) -> None:
         """Run it as soon as the server has `started`."""
         self.item = item
         self.client = client
         self.server = client.server
+        self.group = group
         self._started = started
         self._outcome = in_background(self._run)
 
@@ -387,6 +517,15 @@ class Waiting:
     def join(self) -> BaseException | None:
         """Wait for the end; return what was raised."""
         return self._outcome.result()
+
+    def may_be_anothers_fault(self) -> bool:
+        """Return whether it has failed where another check may have broken the server."""
+        error = self.join()
+        if not isinstance(error, Exception):
+            return False
+        is_edge = self.item.get_closest_marker("edge") is not None
+        beside_edges = self.group.beside_edges and not is_edge and is_broken(error)
+        return self.group.is_spoilt() or beside_edges
 
 
 SUITE = pytest.StashKey[Suite]()

@@ -27,6 +27,11 @@ from tester.ladder import STAGES, read_server
 from tester.results import Failure
 from tester.suite import FIRST_WITH_FILES, call
 
+COSTS_REQUIREMENTS: dict[str, str] = {
+    "A reset by the client is an error that nobody catches": "a client that leaves without a word"
+    " ends it in the same way, which a requirement asks for",
+}
+"""Mistakes whose check is an edge case, and why they cost requirements all the same."""
 PATIENCE = 3.0  # Seconds to wait for an answer: many a mistake is that none comes.
 
 
@@ -69,6 +74,11 @@ def read_marks(rule: str) -> list[pytest.Mark]:
     """Return the marks of the check `rule`."""
     function, _ = checks()[rule]
     return getattr(function, "pytestmark", [])
+
+
+def is_edge(mistake: Mistake) -> bool:
+    """Return whether the rule of a mistake is an edge case: it must cost no requirement."""
+    return any(mark.name == "edge" for mark in read_marks(mistake.rule))
 
 
 def source(mistake: Mistake) -> str:

@@ -3,7 +3,8 @@
 `python -m tester.mistakes.learn [new | STAGE ...]` grades each mistake of these stages (of all, if
 none is told; with `new`, those that have no prints yet) at its stage, and keeps the signs that are
 the same in two grades with other random words, in `prints.json`. Then a third grade shows how many
-are called by their names: `make mistakes`.
+are called by their names, and that no mistake in an edge case costs a requirement, unless it is
+said why in `COSTS_REQUIREMENTS`; else the exit code is 1: `make mistakes`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tester.grading import Grading, grade_stage
-from tester.mistakes import MISTAKES, Mistake, source
-from tester.naming import Print, Prints, load, read_signs, save
+from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, Mistake, is_edge, source
+from tester.naming import Print, Prints, check_name, load, read_signs, save
 from tester.results import StageResult
 
 PARALLEL = 3  # Grades at a time: each of them waits a good part of its time.
@@ -86,6 +87,19 @@ def measure(prints: Prints, mistakes: list[Mistake], results: list[StageResult])
     return figures
 
 
+def find_costly(mistakes: list[Mistake], results: list[StageResult]) -> list[str]:
+    """Return what mistakes in edge cases have cost that should be passed: each title, and what.
+
+    But for those in COSTS_REQUIREMENTS, where it is said why.
+    """
+    found = []
+    for mistake, result in zip(mistakes, results, strict=True):
+        if is_edge(mistake) and not result.passed and mistake.title not in COSTS_REQUIREMENTS:
+            costs = [check_name(test) for test in result.failures if test.kind == "requirement"]
+            found.append(f"{mistake.title}\n    > {result.error or ', '.join(costs)}")
+    return found
+
+
 def choose(words: list[str]) -> list[Mistake]:
     """Return the mistakes that the words of the command line mean."""
     if words == ["new"]:
@@ -116,7 +130,11 @@ def main() -> int:
     print(f"{len(figures.guesses)} would get another's name if they were not in the collection:")
     for title, name in figures.guesses:
         print(f"    {title}\n    > {name}")
-    return 0
+    costly = find_costly(mistakes, results)
+    print(f"{len(costly)} mistakes in edge cases cost requirements, and should not:")
+    for words in costly:
+        print(f"    {words}")
+    return 1 if costly else 0
 
 
 def _twin_groups(prints: Prints) -> list[list[str]]:

@@ -35,7 +35,8 @@ set_hypothesis_home_dir(os.devnull)
 
 LONGEST = (  # Files whose tests take long, mostly as they grade all of a server, the longest first.
     *("test_stages", "test_two_at_once", "test_naming", "test_lessons", "test_misbehaving"),
-    *("test_watch", "test_soak_server", "test_messages", "test_command_line", "test_mistakes"),
+    *("test_watch", "test_soak_server", "test_suite", "test_messages", "test_command_line"),
+    "test_mistakes",
 )
 
 # A server of one loop: what it does with each connection is filled in.

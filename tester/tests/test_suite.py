@@ -1,0 +1,138 @@
+"""How checks share processes: what an edge case breaks is never held against a requirement."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tester.ladder import read_server
+from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, is_edge, source
+from tester.tests.conftest import WriteAttempt, fixed_port, grade
+
+EXIT = '__import__("os")._exit(1)'
+PORT = re.compile(r'os\.environ\.get\("PORT", "4221"\)')
+SAMPLE = (  # Mistakes in edge cases, by what they do: end the server, stop it, or let it hang.
+    "A client that is cut off in mid-request gets 400",
+    "The request line is split into three parts, without a look at how many there are",
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A server in which an edge case breaks what it shares with other checks."""
+
+    name: str
+    stage: int
+    changes: tuple[tuple[str, str], ...]
+    """Texts of the stage's server, and what stands there instead."""
+    stars: frozenset[str] = frozenset()
+    """The only edge cases that this may cost, if the process ends by it."""
+
+
+FIELDS = "    fields: dict[str, str] = {}\n"
+PAGE = '    """`"404 Not Found"` -> an answer that says so."""\n'
+READ = "    if data := connection.recv(PIECE):\n"
+CASES = (
+    Case(
+        "exits on Expect",
+        14,
+        (
+            (
+                FIELDS,
+                f'{FIELDS}    if "expect:" in " ".join(lines).lower():\n        {EXIT}\n',
+            ),
+        ),
+        frozenset({"test_expect_continue", "test_no_continue_for_old_clients"}),
+    ),
+    Case(
+        "exits on a drip",
+        10,
+        (
+            (
+                '            require(time.monotonic() < deadline, "408 Request Timeout")\n',
+                f"            if time.monotonic() > deadline:\n                {EXIT}\n",
+            ),
+        ),
+        frozenset({"test_dripping_client_is_cut_off"}),
+    ),
+    Case(
+        "is stuck at the sixth request after a refusal",  # So the check that refused has passed.
+        5,
+        (
+            ("settings = ", "refused: list[str] = []\nsettings = "),
+            (PAGE, f'{PAGE}    refused.extend([status] if status.startswith("400") else [])\n'),
+            (
+                READ,
+                f"    refused.extend(refused[:1])\n    time.sleep(len(refused) // 7 * 600)\n{READ}",
+            ),
+        ),
+    ),
+)
+
+
+def change(stage: int, *changes: tuple[str, str]) -> str:
+    """Return the server of `stage` with these texts replaced, each of which stands there once."""
+    text = read_server(stage)
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    return text
+
+
+def lost(result: dict[str, Any], kind: str) -> list[str]:
+    """Return the names of the checks of this kind that did not pass."""
+    return [
+        test["id"].rpartition("::")[2]
+        for test in result["tests"]
+        if test["kind"] == kind and test["outcome"] != "passed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "own_port"),
+    [(case, False) for case in CASES] + [(case, True) for case in CASES[1:]],
+    ids=lambda value: getattr(value, "name", "own port" if value else "given port"),
+)
+def test_an_edge_case_that_breaks_the_server_costs_its_own_star_alone(
+    case: Case, own_port: bool, write_attempt: WriteAttempt
+) -> None:
+    """Neither a requirement nor, where the process ended, the star of a check that ran beside."""
+    text = change(case.stage, *case.changes)
+    if own_port:
+        text, count = PORT.subn(f'"{fixed_port()}"', text)
+        assert count == 1
+    result = grade(write_attempt(text), stage=case.stage)
+    assert lost(result, "requirement") == []
+    assert result["passed"]
+    stars = set(lost(result, "edge"))
+    assert stars
+    assert stars <= case.stars or not case.stars
+
+
+def test_a_requirement_that_ends_the_server_is_not_forgiven(write_attempt: WriteAttempt) -> None:
+    """Alone on a fresh process it fails again; its neighbours, which saw the end too, do not."""
+    old = '    "/stream": lambda request: Response(body=ticks()),'
+    new = old.replace("ticks()", f"ticks() if request.minor else {EXIT}")
+    result = grade(write_attempt(change(18, (old, new))), stage=18)
+    assert lost(result, "requirement") == ["test_http_1_0_gets_no_chunks"]
+
+
+@pytest.mark.parametrize("title", SAMPLE)
+def test_a_mistake_in_an_edge_case_costs_no_requirement(
+    title: str, write_attempt: WriteAttempt
+) -> None:
+    """A few by name; `make mistakes` asks this of all, and ends with an error if one does."""
+    (which,) = [one for one in MISTAKES if one.title == title]
+    assert is_edge(which)
+    result = grade(write_attempt(source(which)), stage=which.stage)
+    assert lost(result, "requirement") == []
+
+
+def test_what_costs_requirements_all_the_same_is_argued() -> None:
+    """Each is a mistake in an edge case that is there, with the reason in a sentence."""
+    edges = {one.title for one in MISTAKES if is_edge(one)}
+    assert COSTS_REQUIREMENTS.keys() <= edges
+    assert all(len(reason.split()) >= 5 for reason in COSTS_REQUIREMENTS.values())
