@@ -35,7 +35,7 @@ from tester.lesson.views import (
 )
 from tester.masks import CHANGING, hide_fields
 from tester.mistakes import Mistake, catch, checks
-from tester.report.bytes_view import visible_line
+from tester.report.bytes_view import point
 from tester.report.terminal import choose_first
 from tester.response import Malformed, Response, ResponseReader
 from tester.results import CheckResult, Failure, StageResult
@@ -43,6 +43,8 @@ from tester.suite import split_docstring
 
 OWN_SERVER = "my_server.py"
 EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of an answer: longer than any idle timeout here.
+CRASH_LIMIT = 8000  # Characters of a traceback that are shown: its end.
+POINTED_WIDTH = 90  # Columns of the line in which a caret points at what is wrong.
 FIRST_THAT_READS = 2  # Before this stage, whoever sends something may be met by a reset.
 FIRST_WITH_ANSWERS = 3  # Before this stage, a right server hangs up without a word.
 A_MISTAKE = 'a mistake, such as mistake(7, "counts letters")'
@@ -99,9 +101,9 @@ def _failure_body(failure: Failure, why: str, hint: str) -> tuple[str, str]:
     labels = {"expected": failure.expected, "got": failure.got}
     rows = [Row(f"{name + ':':<10}{words}") for name, words in labels.items() if words]
     if failure.pointer:
-        before = visible_line(failure.pointer.line[: failure.pointer.index])
-        rows.append(Row(f"{'here:':<10}{visible_line(failure.pointer.line[:90])}"))
-        rows.append(Row(" " * (10 + len(before)) + "^", "surplus"))
+        row = point(failure.pointer.line, failure.pointer.index, POINTED_WIDTH)
+        rows.append(Row(f"{'here:':<10}{row.text() or '(nothing)'}"))
+        rows.append(Row(" " * (10 + row.column) + "^", "surplus"))
     lines.append(rows_html(rows) if rows else "")
     exchange = _exchange_rows(failure)
     said = {"Likely": failure.likely, "Why": why, "Hint": hint}  # Sentences, so they may wrap.
@@ -118,7 +120,8 @@ def _failure_body(failure: Failure, why: str, hint: str) -> tuple[str, str]:
 def _crash_rows(output: str) -> list[Row]:
     """Return the last traceback in `output`, without the folders of its files."""
     crash = output[output.rindex("Traceback") :]
-    return [Row(re.sub(r'File ".*?([^/"]+)"', r'File "\1"', line)) for line in crash.splitlines()]
+    lines = crash[-CRASH_LIMIT:].splitlines()
+    return [Row(re.sub(r'File "(?:[^"]*/)?([^/"]+)"', r'File "\1"', line)) for line in lines]
 
 
 def _exchange_rows(failure: Failure) -> list[Row]:

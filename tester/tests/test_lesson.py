@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client.manager import KernelManager
+from rich.cells import cell_len
 
 from tester.attempt import Server, locate
 from tester.explain import explain
@@ -63,7 +64,7 @@ from tester.lesson.views import split_parts
 from tester.lessons import kernel_environment
 from tester.mistakes import MISTAKES
 from tester.mistakes import source as source_of
-from tester.results import CheckResult, StageResult
+from tester.results import CheckResult, Failure, Pointer, StageResult
 from tester.tests.conftest import processes_in
 from tester.wire import WireError
 
@@ -867,3 +868,32 @@ def test_grade_in_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert shown.text.startswith("✓ Stage 7")
     with pytest.raises(LessonError):
         grade(99)
+
+
+@pytest.mark.parametrize(
+    ("line", "index", "shown"),
+    [
+        (b"Server: x\r\n", 9, "\\r"),
+        (b"X-Long: " + b"a" * 300 + b"\n", 308, "\\n"),  # Far beyond what fits a row.
+        (b"X-Long: " + b"a" * 150 + b"!" + b"b" * 150 + b"\r\n", 158, "!"),
+        ("Name: 日本語の名前!\r\n".encode(), 24, "!"),  # Each of these takes two columns.
+        (b"Name: " + "日本語".encode() * 40 + b"!\r\n", 366, "!"),
+        (b"\t\t\x00\xff!\r\n", 4, "!"),
+        (b"HTTP/1.1 200 OK", 15, ""),  # Just after its end.
+        (b"", 0, "(nothing)"),
+    ],
+)
+def test_the_caret_of_a_report_stands_under_what_is_wrong(
+    line: bytes, index: int, shown: str
+) -> None:
+    """However long the line is, and however wide its characters are."""
+    failure = Failure("something is wrong", pointer=Pointer(line, index))
+    check = CheckResult("a.py::test_a", 7, "A rule.", "requirement", "failed", failure=failure)
+    text = exercises.report(StageResult(7, "A stage", "a", 1, 1.0, (check,))).text
+    (row,) = [row for row in text.splitlines() if row.startswith("here:")]
+    (caret,) = [row for row in text.splitlines() if row.strip() == "^"]
+    column = caret.index("^")
+    place = next(at for at in range(len(row) + 1) if cell_len(row[:at]) >= column)
+    assert cell_len(row[:place]) == column
+    assert row[place:].startswith(shown)
+    assert cell_len(row) <= 110
