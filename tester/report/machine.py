@@ -108,8 +108,10 @@ def write_junit(result: StageResult | LadderResult, path: str) -> None:
     if isinstance(result, LadderResult):
         stages, reached = result.stages, result.reached
     root = ElementTree.Element("testsuites", name="tester", time=f"{result.seconds:.3f}")
+    several = len(stages) > 1
     for stage in stages:
-        root.append(_suite(stage, outgrown=stage.stage < reached and not stage.passed))
+        outgrown = stage.stage < reached and not stage.passed
+        root.append(_suite(stage, outgrown=outgrown, several=several))
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
     # Numbers stand for what is not ASCII, so that this too can go anywhere.
@@ -121,19 +123,24 @@ def write_junit(result: StageResult | LadderResult, path: str) -> None:
         Path(path).write_bytes(data + b"\n")
 
 
-def _suite(result: StageResult, *, outgrown: bool) -> ElementTree.Element:
-    """Return the test suite of one stage."""
+def _suite(result: StageResult, *, outgrown: bool, several: bool) -> ElementTree.Element:
+    """Return the test suite of one stage; of `several`, it stands in the names of the test cases.
+
+    A rule holds at many stages, and a program that reads the report may know a case by its name.
+    """
+    at_stage = f"stage {result.stage}: " if several else ""
     suite = ElementTree.Element("testsuite", name=_xml(f"Stage {result.stage}: {result.title}"))
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in (("attempt", result.attempt), ("seed", str(result.seed))):
         ElementTree.SubElement(properties, "property", name=name, value=_xml(value))
     failed = any(t.kind == "requirement" and t.outcome == "failed" for t in result.tests)
     for test in result.tests:
-        case = _case(suite, test.id, test.title, test.seconds)
+        case = _case(suite, test.id, at_stage + test.title, test.seconds)
         if test.outcome != "passed":
             _mark_case(case, test, outgrown=outgrown, alone=not failed)
     if result.error is not None:
-        case = _case(suite, f"stage_{result.stage:02}::start", "the attempt can be graded", 0.0)
+        title = at_stage + "the attempt can be graded"
+        case = _case(suite, f"stage_{result.stage:02}::start", title, 0.0)
         error = ElementTree.SubElement(case, "error", message=_xml(result.error))
         error.text = _xml(result.output)
     _count(suite, result)

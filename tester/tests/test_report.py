@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.cells import cell_len
 
+from tester.ladder import STAGES
+from tester.mistakes import checks
 from tester.report import bytes_view, machine, terminal
 from tester.results import (
     CheckResult,
@@ -21,6 +23,7 @@ from tester.results import (
     Pointer,
     StageResult,
 )
+from tester.suite import split_docstring
 
 # --- Sample results -------------------------------------------------------------------------------
 
@@ -781,3 +784,21 @@ def test_junit_holds_anything(tmp_path: Path) -> None:
     written = "\\x00\\x1b[2J\\x9b\\u202e\\ufffe\\ud800 <&\"'> é"
     assert suite.find("testcase").get("name") == written
     assert suite.find("testcase/failure").get("message") == written
+
+
+def test_junit_of_the_ladder_repeats_no_name(tmp_path: Path) -> None:
+    """A rule holds at up to eighteen stages, and stands in the suite of each of them."""
+    tests = {}
+    for stage in STAGES:
+        rules = [
+            CheckResult(f"{stage.rules.name}::{name}", introduced, title, "requirement", "passed")
+            for name, (function, introduced) in checks().items()
+            if introduced <= stage.number
+            for title in split_docstring(function.__doc__ or "")[:1]
+        ]
+        tests[stage.number] = tuple(rules)
+    results = [StageResult(n, "A stage", "a", 1, 1.0, tests[n], error="no") for n in tests]
+    root = junit(LadderResult("a", 1, 1.0, tuple(results)), tmp_path)
+    names = [case.get("name") for case in root.iter("testcase")]
+    assert len(names) > 1000
+    assert len(set(names)) == len(names)
