@@ -53,6 +53,9 @@ ERROR_ADVICE = (
     "Begin with the error that your server printed. If it is a slip, mend it. If a client can cause"
     " it, catch it where that client is served, so that the others still are."
 )
+LONGEST = 2000  # Characters of a message, and of what was expected or came: of more, both ends.
+LONGEST_LINE = 300  # Characters of the last line that a server printed, where a message holds it.
+LONGEST_OUTPUT = 16_000  # Characters of an output that are kept with a failure: its end.
 MOST_CONNECTIONS = 3  # Of a check with more, only the one that failed is shown.
 GIVES_UP = 0.9 * IDLE_TIMEOUT  # Seconds: who closes after such a silence had waited for more.
 NO_ANSWER = "sending the head of its answer"  # What it does where nothing has come.
@@ -132,18 +135,37 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
     number = connection.number if connection else client.record.connections
     ended = isinstance(error, WireError) and server.exit_code is not None
     shown = _choose_connection(client.record.messages, number, ended)
-    output = client.output()
+    output = client.output()[-LONGEST_OUTPUT:]
+    spins = bool(failure.get("likely")) and server.exit_code is None and server.spins()
     if server.exit_code is None and _broke_off(error) and (crash := last_error(output)):
         failure["likely"] = CRASH.format(crash)
-    elif failure.get("likely") and server.exit_code is None and server.spins():
+    elif spins:
         failure["likely"] = SPINS  # It is late for that reason, whatever else was asked for.
+    shortened = {
+        name: shorten_text(value) if isinstance(value, str) else value
+        for name, value in failure.items()
+    }
     return Failure(
-        **failure,
+        **shortened,
         exchange=_choose_messages(client, {number, shown} if ended else {number}),
+        spins=spins,
         ending=client.record.endings.get(number, ""),
         command=_command(client, shown, stage),
         output=output,
     )
+
+
+def shorten_text(text: str, limit: int = LONGEST) -> str:
+    """Return `text`, of a long one the beginning, the end, and a mark between them.
+
+    >>> shorten_text("abcdefghijkl", limit=9)
+    'abcd … kl'
+    """
+    if len(text) <= limit:
+        return text
+    room = limit - 3
+    end = room // 3
+    return f"{text[: room - end]} … {text[len(text) - end :]}"
 
 
 def _command(client: Client, shown: int, stage: int) -> str:
@@ -218,7 +240,7 @@ def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, object]:
     return {
         "message": cause.message,
         "expected": cause.expected,
-        "got": repr(cause.line)[1:],
+        "got": repr(cause.line[: 2 * LONGEST])[1:],
         "pointer": Pointer(cause.line, cause.index),
     }
 
@@ -255,7 +277,7 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
 def _explain_exit(code: int, server: Server) -> dict[str, object]:
     """Say that the program has ended, and with which last words."""
     server.output.finish()
-    last = server.output.tail(1)
+    last = shorten_text(server.output.tail(1), LONGEST_LINE)
     advice = server.input_advice(code)
     if code == 0:
         return {

@@ -30,6 +30,7 @@ from tester.wire import (
     begin_narrow,
 )
 
+MOST_NAMES = 200  # Of the fields of a response, among which one with a similar name is looked for.
 ALIKE = 0.8  # From 0 to 1: names that are so like each other are one name, mistyped.
 LATE_END = 0.5  # Seconds after which an end is late: the next ones are not waited for as long.
 TRIES = 6  # Times that a scene is played for which the machine was too slow.
@@ -395,6 +396,16 @@ def expect(condition: object, message: str, expected: str = "", got: str = "") -
 
 def expect_nothing_left(rest: bytes, connection: Connection | None = None) -> None:
     """Fail if bytes came after the end of an answer."""
+    if rest.startswith(b"HTTP/"):
+        raise CheckFailed(
+            "one more response came than there were requests",
+            "a response to each request, and no more",
+            _show(rest[:60]),
+            Pointer(rest[:60], 0),
+            connection,
+            "Is a response sent twice? Or is a part of the request, such as its body, taken for"
+            " another request?",
+        )
     if rest:
         raise CheckFailed(
             f"{len(rest)} bytes too many came after the end of the answer",
@@ -499,7 +510,8 @@ def expect_field(
     if not values:
         message = f"the answer has no field {name}"
         got, pointer = f"no field {name} in the head", None
-        names = {other.lower(): other for other, _ in response.fields}
+        names = {other.lower(): other for other, _ in response.fields[:MOST_NAMES]}
+        names = {other: names[other] for other in names if len(other) < 2 * len(name)}
         if near := difflib.get_close_matches(name.lower(), names, 1, ALIKE):
             got += f", but one that is called {names[near[0]]}"
             pointer = Pointer(response.field_line(near[0]), 0)

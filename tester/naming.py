@@ -27,14 +27,20 @@ LEAD = 0.05  # By so much the best must be before the next: otherwise who knows.
 LATER = 0.2  # The weight of failures in later stages than the mistake's own: many follow from it.
 MOST_NAMES = 2  # Of mistakes with the same signs, so many are named.
 WEIGHTS = {"fails": 1, "says": 2, "exactly": 1, "ends": 1, "differs": 2, "dies": 1, "start": 3}
+WEIGHTS |= {"spins": 2}
 """The kinds of signs, and how much each tells."""
-TEXT = re.compile(r"b?'(?:[^'\\]|\\.)*'|b?\"(?:[^\"\\]|\\.)*\"")
+LOOKED_AT = 8_000  # Characters of a text that may be a sign: of a longer one, its beginning.
+OUTPUT_LOOKED_AT = 64_000  # Characters of an output in which errors are looked for: its end.
+# An escaped character is taken as it is, so that no quote is begun at twice, and time stays linear.
+TEXT = re.compile(r"(?P<escaped>\\.)|b?'(?:[^'\\]|\\.)*'|b?\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit))\b(?:: (.*))?", re.MULTILINE)
 SLIPS = ("TypeError", "AttributeError", "NameError")  # Of these, the words tell more than the kind.
 NOT_ITS_OWN = ("BrokenPipeError", "ConnectionResetError", "ConnectionAbortedError")
 """Errors that tell nothing of a server: a client has left."""
-ERROR_INSIDE = re.compile(r"(\w+Error)\b.*", re.DOTALL)
+ERROR_INSIDE = re.compile(r"\b(\w+Error)\b.*", re.DOTALL)
+GROWN = re.compile(r"\bgrew by (\d{1,6}) MB\b.*\b(\d{1,6}) MB\b")
+HELD = 0.8  # How much of a file or an upload a server that holds it whole grows by, at least.
 LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 Sign = tuple[str, str, str]
@@ -131,20 +137,38 @@ class Prints:
             for sign in first.known.signs
             if sign[0] == first.known.rule and sign[1] in ("says", "differs")
         }
-        explains = _explains_first(first.known, result) and _explains_errors(first.known, signs)
+        explains = (
+            _explains_first(first.known, result)
+            and _explains_errors(first.known, signs)
+            and _explains_load(first.known, result)
+        )
         return self.twins(first.known) if words <= signs and explains else []
 
 
 def _explains_first(known: Print, result: StageResult) -> bool:
-    """Return whether the first requirement that fails, or else the first edge, fails by `known`."""
-    failed = [test for test in result.failures if test.outcome == "failed"]
-    return not failed or (check_name(failed[0]), "fails", "") in known.signs
+    """Return whether what a learner is shown first fails by `known`."""
+    first = result.first_failure
+    return first is None or (check_name(first), "fails", "") in known.signs
 
 
 def _explains_errors(known: Print, signs: Iterable[Sign]) -> bool:
     """Return whether `known` prints one of the errors that were printed, if there were any."""
     seen = {sign[2] for sign in signs if sign[1] == "dies"} - set(NOT_ITS_OWN)
     return not seen or any(sign[1] == "dies" and sign[2] in seen for sign in known.signs)
+
+
+def _explains_load(known: Print, result: StageResult) -> bool:
+    """Return whether `known` accounts for the processor and the memory that the server took.
+
+    One that spins starves whatever waits beside it. And one that grew by less than it was given
+    did not hold all of that: it may have left its garbage for later, or have made a process more.
+    """
+    spun = any(test.failure and test.failure.spins for test in result.failures)
+    if spun and not any(sign[1] == "spins" for sign in known.signs):
+        return False
+    own = [test.failure for test in result.failures if check_name(test) == known.rule]
+    figures = GROWN.search(own[0].message[:LOOKED_AT]) if own and own[0] else None
+    return not figures or int(figures[1]) >= HELD * int(figures[2])
 
 
 def name_mistake(result: StageResult) -> str:
@@ -222,20 +246,27 @@ def read_signs(result: StageResult) -> frozenset[Sign]:
 
 def failure_signs(failure: Failure) -> Iterator[tuple[str, str]]:
     """Yield the signs of one failure: each a kind and a text."""
+    message, expected, got, ending = (
+        hide(text[:LOOKED_AT])
+        for text in (failure.message, failure.expected, failure.got, failure.ending)
+    )
     yield "fails", ""
-    yield "says", _mask(ERROR_INSIDE.sub(r"\1", failure.message))
-    yield "exactly", hide(failure.message)
-    yield "ends", hide(failure.ending)
-    if difference := _difference(_unquote(hide(failure.expected)), _unquote(hide(failure.got))):
+    yield "says", _mask(ERROR_INSIDE.sub(r"\1", message))
+    yield "exactly", message
+    yield "ends", ending
+    if difference := _difference(_unquote(expected), _unquote(got)):
         yield "differs", difference
-    if errors := ERROR.findall(failure.output):
+    if failure.spins:
+        yield "spins", ""
+    if errors := ERROR.findall(failure.output[-OUTPUT_LOOKED_AT:]):
         kind, words = errors[-1]
         yield "dies", _mask(f"{kind}: {words}") if kind in SLIPS else kind
 
 
 def _mask(text: str) -> str:
     """Return `text` without moments, numbers, quoted words: they differ from grade to grade."""
-    return NUMBER.sub("#", TEXT.sub("'…'", hide(text)))
+    text = TEXT.sub(lambda found: found["escaped"] or "'…'", hide(text[:LOOKED_AT]))
+    return NUMBER.sub("#", text)
 
 
 def _unquote(text: str) -> str:

@@ -70,6 +70,8 @@ class Failure:
     """The end of what the server printed, or nothing."""
     likely: str = ""
     """The likely cause, as a question; only where no bytes tell it."""
+    spins: bool = False
+    """Whether the server computed without a pause, although it had been left alone."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,25 @@ class StageResult:
         """The checks that did not pass, requirements before edge cases, in the ladder's order."""
         failed = [test for test in self.tests if test.outcome != "passed"]
         return sorted(failed, key=lambda test: test.kind == "edge")
+
+    @property
+    def first_failure(self) -> CheckResult | None:
+        """The failure to begin with: the first requirement that failed, else was not run."""
+        chosen = sorted(
+            self.failures, key=lambda test: (test.kind == "edge", test.outcome == "skipped")
+        )
+        first = chosen[0] if chosen else None
+        if first and first.failure and first.failure.likely:
+            # The cause lies elsewhere than in this rule: perhaps in one that is new at this stage.
+            same = (
+                test
+                for test in chosen
+                if (test.kind, test.stage) == ("requirement", self.stage)
+                and test.failure
+                and test.failure.likely == first.failure.likely
+            )
+            return next(same, first)
+        return first
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,6 @@ from tester.lesson.views import (
 from tester.masks import CHANGING, hide_fields
 from tester.mistakes import Mistake, catch, checks
 from tester.report.bytes_view import point
-from tester.report.terminal import choose_first
 from tester.response import Malformed, Response, ResponseReader
 from tester.results import CheckResult, Failure, StageResult
 from tester.suite import split_docstring
@@ -434,7 +433,7 @@ def report(result: StageResult) -> View:
         return card(f"✗ {name}: it does not start", more, RED, result.error)
     counts = _counts(result)
     failed = [test for test in result.failures if test.kind == "requirement"]
-    failed.sort(key=lambda test: test is not choose_first(result))
+    failed.sort(key=lambda test: test is not result.first_failure)
     stars = [test for test in result.failures if test.kind == "edge"]
     body = f"<p>{counts}</p>"
     text = [counts]

@@ -28,8 +28,33 @@ from tester.results import Failure
 from tester.suite import FIRST_WITH_FILES, call
 
 COSTS_REQUIREMENTS: dict[str, str] = {
-    "A reset by the client is an error that nobody catches": "a client that leaves without a word"
-    " ends it in the same way, which a requirement asks for",
+    "A reset by the client is an error that nobody catches": (
+        "A client that leaves without a word ends it in the same way, and that is a requirement."
+    ),
+    "Escapes are decoded by hand, and %zz is an error that nobody catches": (
+        "Its hand decodes UTF-8 wrongly as well, and that escapes are decoded is a requirement."
+    ),
+    "The path is turned to small letters": (
+        "So is what `/echo/` gives back, which must be what was sent."
+    ),
+    "A field is written by hand, and comes from the table once more": (
+        "The field is Connection, which a requirement wants to find once."
+    ),
+    "Each parameter is split at = into two, without a look at how many parts there are": (
+        "No query at all has one part as well: that ends in an error, where an empty body is due."
+    ),
+    "The place of a client that breaks off is never given to another": (
+        "It has nine places, so that the loss shows soon, and 50 clients at once must be served."
+    ),
+    "The old file is deleted before the new one has come": (
+        "An upload that breaks off must leave the older file untouched: a requirement."
+    ),
+    "The body is written into the file while others may read it": (
+        "An upload that breaks off must leave no file behind: a requirement."
+    ),
+    "A malformed request ends the connection without a word": (
+        "A malformed request line must get 400, which is a requirement since stage 8."
+    ),
 }
 """Mistakes whose check is an edge case, and why they cost requirements all the same."""
 PATIENCE = 3.0  # Seconds to wait for an answer: many a mistake is that none comes.

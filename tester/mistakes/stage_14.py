@@ -258,6 +258,18 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
+        rule="test_length_that_is_no_number",
+        title="A Content-Length that is no number counts as 0",
+        changes=(
+            (
+                'require(re.fullmatch("[0-9]+", digits))',
+                'digits = digits if re.fullmatch("[0-9]+", digits) else "0"',
+            ),
+        ),
+        words="not 400",
+    ),
+    Mistake(
+        stage=14,
         rule="test_length_in_digits_only",
         title="Whatever int takes is a Content-Length",
         changes=(

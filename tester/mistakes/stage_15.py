@@ -118,7 +118,7 @@ MISTAKES = (
         rule="test_closes_an_idle_connection",
         title="An idle connection gets 500 before it ends",
         changes=(("(ConnectionError, BlockingIOError, TimeoutError)", "ConnectionError"),),
-        words="bytes too many",
+        words="one more response came",
     ),
     Mistake(
         stage=15,
@@ -205,7 +205,7 @@ MISTAKES = (
         rule="test_no_continue_after_the_answer",
         title="The rest of a refused body is read, and asked for",
         changes=(("not (unasked or ", "not ("),),
-        words="bytes too many",
+        words="one more response came",
     ),
     Mistake(
         stage=15,

@@ -35,6 +35,7 @@ LINE_BYTES = 240  # Bytes of one line that are shown; of more, head and end.
 ROUNDS = 8  # Requests and answers that are shown; of more, the first and the last.
 OUTPUT_ROWS = 16  # Lines of the server's output that are shown: its end.
 OUTPUT_BYTES = 2400  # Characters of these, should they be very long.
+TEXT_LIMIT = 3000  # Characters of a sentence that are shown, should it quote very much.
 PAUSE = 0.08  # Seconds between two messages from which on the pause is told.
 LONG_PAUSE = 0.5  # The same between a request and its answer, where some time is normal.
 
@@ -163,8 +164,12 @@ class _Page:
         capable = everything.encode(self.encoding, "replace").decode(self.encoding) == everything
         self.marks = Marks() if capable else PLAIN_MARKS
 
-    def safe(self, text: str) -> str:
-        """Return text from outside, fit for this console."""
+    def safe(self, text: str, *, whole: bool = False) -> str:
+        """Return text from outside, fit for this console; unless `whole`, not too much of it."""
+        if len(text) > TEXT_LIMIT and not whole:
+            half = TEXT_LIMIT // 2
+            note = bytes_view.left_out(len(text) - 2 * half, "characters")
+            text = f"{text[:half]} {note} {text[-half:]}"
         return bytes_view.safe_text(text, self.encoding)
 
     def blank(self) -> None:
@@ -292,7 +297,7 @@ def _print_output(page: _Page, output: str, heading: str) -> None:
 
 def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: bool = True) -> None:
     """Print the first failed requirement in full, and the other failures in a line each."""
-    first = choose_first(result)
+    first = result.first_failure
     if first is None:
         page.write(("no check was run", "bold"))
         return
@@ -312,25 +317,6 @@ def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: b
         page.blank()
         more = f"and {len(requirements)} more: grade this stage alone (--stage {result.stage})"
         page.write((f"{more} to see all", "dim"))
-
-
-def choose_first(result: StageResult) -> CheckResult | None:
-    """Return the failure to begin with: the first requirement that failed, else was not run."""
-    chosen = sorted(
-        result.failures, key=lambda test: (test.kind == "edge", test.outcome == "skipped")
-    )
-    first = chosen[0] if chosen else None
-    if first and first.failure and first.failure.likely:
-        # The cause lies elsewhere than in this rule: perhaps in one that is new at this stage.
-        same = (
-            test
-            for test in chosen
-            if (test.kind, test.stage) == ("requirement", result.stage)
-            and test.failure
-            and test.failure.likely == first.failure.likely
-        )
-        return next(same, first)
-    return first
 
 
 def _print_missed_stars(page: _Page, result: StageResult, verbose: bool) -> None:
@@ -417,7 +403,7 @@ def _print_failure(page: _Page, test: CheckResult, stage: int) -> None:
     if failure.command:
         page.blank()
         page.write(("Try it:", "bold"), indent=2)
-        page.row(Text("    " + page.safe(failure.command), "cyan"))
+        page.row(Text("    " + page.safe(failure.command, whole=True), "cyan"))
     _print_output(page, failure.output, "The end of what your server printed:")
 
 
@@ -439,7 +425,9 @@ def _print_difference(page: _Page, failure: Failure) -> None:
 
 
 def _says_the_same(got: str, pointer: Pointer) -> bool:
-    """Return whether `got` is only the line of the pointer once more."""
+    """Return whether `got` is only the line of the pointer once more; of a long one, it may be."""
+    if len(pointer.line) > LINE_BYTES:
+        return _unquote(got).startswith(_unquote(repr(pointer.line[:LINE_BYTES])[1:])[:LINE_BYTES])
     shown = (bytes_view.visible_line(pointer.line), _unquote(repr(pointer.line)[1:]))
     return _unquote(got) in {form for line in shown for form in (line, line.removesuffix(r"\r\n"))}
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tester.mistakes import MISTAKES, Mistake, source
-from tester.naming import Match, Print, Prints, failure_signs, load, name_mistake
-from tester.results import CheckResult, Failure, Message, StageResult
+from tester.facts import CheckFailed, expect_nothing_left
+from tester.ladder import read_server
+from tester.mistakes import MISTAKES, Mistake, run, source
+from tester.naming import Match, Print, Prints, failure_signs, load, name_mistake, read_signs
+from tester.results import CheckResult, Failure, Message, Pointer, StageResult
 from tester.tests.conftest import WriteAttempt, grade
 
 ASYNCIO = Path(__file__).parent / "servers" / "asyncio_server.py"
@@ -138,3 +140,110 @@ def test_a_check_that_fails_for_other_reasons_is_no_sign() -> None:
     for known in load().prints:
         if known.stage == 7:
             assert name_mistake(result_of(known.rule, Failure("something else is wrong"))) == ""
+
+
+# What is changed in a stage's server, and how it must not be called: what is seen has other causes.
+OTHER_CAUSES = {
+    "A Content-Length that is no number counts as 0": (
+        14,
+        'require(re.fullmatch("[0-9]+", digits))',
+        'digits = digits if re.fullmatch("[0-9]+", digits) else "0"',
+    ),
+    "garbage that is not collected at once": (
+        12,
+        "    for piece in response.body:\n        connection.sendall(piece)\n",
+        "    kept = []\n    for piece in response.body:\n        connection.sendall(piece)\n"
+        "        kept = [*kept[-400:], bytearray(piece)]\n",
+    ),
+    "a process for each client": (
+        14,
+        "            threading.Thread(target=serve_connection, args=(connection,), daemon=True)"
+        ".start()\n",
+        "            if os.fork() == 0:\n"
+        "                serve_connection(connection)\n"
+        "                os._exit(0)\n"
+        "            slots.release()\n"
+        "            connection.close()\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("cause", OTHER_CAUSES)
+def test_what_looks_like_a_known_mistake_but_is_another_is_not_called_so(
+    cause: str, write_attempt: WriteAttempt
+) -> None:
+    """It has its own name, if we know one, or none."""
+    stage, old, new = OTHER_CAUSES[cause]
+    text = read_server(stage)
+    assert text.count(old) == 1
+    result = grade(write_attempt(text.replace(old, new)), stage=stage, seed=SEED)
+    names = {"", f"This looks like: {cause}."} if cause[0].isupper() else {""}
+    assert result["looks_like"] in names
+
+
+@pytest.mark.parametrize(
+    ("message", "is_named"),
+    [
+        ("the server grew by 128 MB while it sent a file of 64 MB", True),
+        ("the server grew by 60 MB while it sent a file of 64 MB", True),
+        ("the server grew by 25 MB while it sent a file of 64 MB", False),
+    ],
+)
+def test_who_grows_by_less_than_a_file_did_not_read_it_whole(
+    monkeypatch: pytest.MonkeyPatch, message: str, is_named: bool
+) -> None:
+    """It may have left its garbage for later."""
+    rule = "test_huge_file_needs_little_memory"
+    result = result_of(rule, Failure(message))
+    known = Print(7, rule, "A file is read whole", read_signs(result))
+    monkeypatch.setattr(Prints, "matches", lambda self, result: [Match(1.0, known)])
+    assert bool(Prints([known]).best(result)) is is_named
+
+
+@pytest.mark.parametrize("spins", [False, True])
+def test_a_server_that_spins_is_called_by_no_name_that_does_not_say_so(
+    monkeypatch: pytest.MonkeyPatch, spins: bool
+) -> None:
+    """It starves all others: what is seen of them tells nothing."""
+    rule = "test_fifty_clients_at_once"
+    seen = Failure("a client was served only when the server had hung up on a silent one before it")
+    known = Print(7, rule, "Only ten clients", read_signs(result_of(rule, seen)))
+    monkeypatch.setattr(Prints, "matches", lambda self, result: [Match(1.0, known)])
+    result = result_of(rule, replace(seen, spins=spins))
+    assert bool(Prints([known]).best(result)) is not spins
+
+
+def test_a_server_that_spins_is_told_so(write_attempt: WriteAttempt) -> None:
+    """The likely cause is a loop without a pause, and not one client after the other."""
+    text = read_server(10)
+    old = "    if data := connection.recv(PIECE):\n        return data\n"
+    late = '            require(time.monotonic() < deadline, "408 Request Timeout")\n'
+    end = '    raise ConnectionError("the client has left")\n'
+    assert all(text.count(each) == 1 for each in (old + end, late))
+    text = text.replace(late, "").replace(old + end, "    return connection.recv(PIECE)\n")
+    failure = run(write_attempt(text), 10, "test_dripping_client_is_cut_off", SEED)
+    assert failure is not None
+    assert failure.spins
+    assert "never rests" in failure.likely
+
+
+def test_a_second_response_is_called_so() -> None:
+    """It is no body that is too long."""
+    second = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with pytest.raises(CheckFailed) as error:
+        expect_nothing_left(second)
+    assert error.value.message == "one more response came than there were requests"
+    assert error.value.pointer == Pointer(second, 0)
+    assert "Content-Length count" not in error.value.likely
+    with pytest.raises(CheckFailed, match="3 bytes too many"):
+        expect_nothing_left(b"abc")
+
+
+def test_a_name_explains_the_failure_that_is_shown_first() -> None:
+    """That is one of the stage itself, where it has the same likely cause as an earlier one."""
+    early = CheckResult(
+        "a.py::test_early", 3, "A", "requirement", "failed", failure=Failure("x", likely="y")
+    )
+    late = replace(early, id="a.py::test_late", stage=7)
+    result = StageResult(7, "A", "a", 1, 1.0, (early, late))
+    assert result.first_failure is late
