@@ -336,6 +336,8 @@ class Server:
         """Seconds to wait for an answer; fewer, once the attempt has been silent for so long."""
         self.keeps_open = False
         """Whether a connection stayed open that had to end: the next one is not waited for."""
+        self.missed_ends = 0
+        """How many connections stayed open so."""
         self._has_spun = False
         self._lingers = False
         """Whether the attempt has run on without listening, as nothing suggests that it exits."""

@@ -265,7 +265,7 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
     said_nothing = doing == NO_ANSWER and not received
     message = sentence.format(
         port=server.address.port,
-        seconds=connection.seconds,
+        seconds=error.seconds,
         silence=connection.silence,
         doing=doing,
         most=error.most // MEGABYTE,

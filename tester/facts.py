@@ -41,6 +41,8 @@ LETTERS = (string.ascii_lowercase * 10)[:256].encode()  # Of each byte, the lett
 LATE_ANSWER = 0.1  # Seconds after which an answer is late, and
 LATE_ANSWERS = 6  # so many in a row that are late: perhaps the server waits for a silence.
 KEPT = 0.3  # Seconds after which a connection that has not ended is being kept.
+SHORTEST_END_TIMEOUT = 0.01  # The same where it has not come MISSED_ENDS times.
+MISSED_ENDS = 10
 SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
 Fields = Iterable[tuple[str, str]]
 
@@ -278,14 +280,17 @@ class Client:
     def _await_end(self, connection: Connection) -> bytes:
         """Return what comes until the connection ends; it may stay open. Raises WireError: reset.
 
-        It is not waited for long if one before it stayed open.
+        It is not waited for long if one before it stayed open, and less if many did.
         """
         began, rest = connection.seconds, b""
+        short = self.server.missed_ends < MISSED_ENDS
         if self.server.keeps_open:
             connection.half_close()  # Perhaps it ends when it sees that nothing more will come.
         try:
-            rest = connection.read_end(SHORT_END_TIMEOUT if self.server.keeps_open else END_TIMEOUT)
+            seconds = SHORT_END_TIMEOUT if short else SHORTEST_END_TIMEOUT
+            rest = connection.read_end(seconds if self.server.keeps_open else END_TIMEOUT)
         except WireError as error:
+            self.server.missed_ends += 1
             if error.kind in ("reset", "flood"):
                 raise
         finally:

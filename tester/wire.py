@@ -43,6 +43,8 @@ class WireError(Exception):
         self.connection = connection
         self.doing = doing
         self.most = most
+        self.seconds = connection.seconds
+        """How long the connection had been open."""
 
 
 class BadResponse(Exception):
