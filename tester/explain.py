@@ -29,7 +29,7 @@ LIKELY = {
         (18, "Does it wait for more after the last chunk (0 CR LF CR LF)?"),
     ),
     "endless": ((1, "Is there a loop that sends, and that nothing ends?"),),
-    "flood": ((1, "Is there a loop that sends, and that nothing ends?"),),
+    "flood": ((1, "Does a loop send again and again what is to be sent once?"),),
     "closed": (
         (1, "Did the program fail here? Look at what it printed."),
         (3, "Is the answer sent with `sendall`, whole, before `close`?"),
