@@ -44,13 +44,16 @@ from tester.ports import (
     find_numbers,
     guess_own_ports,
     read_program,
+    reads_port,
     speaks_http,
 )
 
 IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
 STARTUP_TIMEOUT = 10.0  # Seconds until an attempt must listen.
 PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
-OTHER_PORT_PAUSE = 0.3  # Seconds that another port must be open before we believe in it.
+OTHER_PORT_PAUSE = 0.3  # Seconds that an attempt must wait for clients on another port before we
+OTHER_PORT_LONG_PAUSE = 1.5  # believe in that port; the second, where its program reads PORT; and
+OTHER_PORT_TIMEOUT = 5.0  # seconds after which we do, though it never waits.
 ERROR_PAUSE = (
     2.0  # Seconds of doing nothing after an error's traceback: it will not listen any more.
 )
@@ -307,6 +310,26 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+class Doubt:
+    """Whether a port that an attempt has opened, another than it was given, is the one to grade."""
+
+    def __init__(self, long: bool) -> None:
+        """Nothing is open yet; doubt for `long` where it should open the one that it was given."""
+        self._pause = OTHER_PORT_LONG_PAUSE if long else OTHER_PORT_PAUSE
+        self._seen = self._idle = 0.0
+
+    def remains(self, is_open: bool, is_idle: Callable[[], bool]) -> bool:
+        """Return whether to look a little longer: it has just opened it, or is still at work."""
+        now = time.monotonic()
+        if not is_open:
+            self._seen = self._idle = now
+            return False
+        self._seen, self._idle = self._seen or now, self._idle or now
+        if now - self._seen < OTHER_PORT_TIMEOUT and not is_idle():
+            self._idle = now
+        return now - self._idle < self._pause
+
+
 class Server:
     """A running attempt, in a scratch folder of its own that holds `public` and `public-secret`."""
 
@@ -373,10 +396,15 @@ class Server:
         return self.address is not None and self.address.port != self.requested_port
 
     def has_collided(self) -> bool:
-        """Return whether it has ended as it is a copy, and wanted a port that the first one has."""
-        if not self.is_copy or self.output is None or self.wait_for_exit() is None:
+        """Return whether a port that it wants is the first server's, as it is a copy.
+
+        It has said so before it ends, or, where its connections end first, it does soon.
+        """
+        if not self.is_copy or self.output is None:
             return False
-        self.output.finish()
+        self.output.catch_up()
+        if not IN_USE.search(self.output.text) and self.wait_for_exit() is not None:
+            self.output.finish()
         return bool(IN_USE.search(self.output.text))
 
     @property
@@ -515,7 +543,7 @@ class Server:
     def _wait_until_listening(self) -> Address:
         """Watch the system's table of listening sockets. Raises StartError."""
         deadline = time.monotonic() + self.startup_timeout
-        patience = time.monotonic() + OTHER_PORT_PAUSE
+        doubt = Doubt(self._own_port is None and reads_port(self._program))
         calm = time.monotonic()
         while True:
             looked = time.monotonic()
@@ -523,12 +551,9 @@ class Server:
                 raise StartError("the run is over")
             found = self._listening()
             own = found is not None and found.port != self.requested_port
-            if own and patience > time.monotonic() and self._turn.take(found.port):
-                found = None  # Perhaps it opens another port first: look a little longer.
-            elif found:
+            doubtful = doubt.remains(own, self._is_idle)  # Perhaps it opens another port first.
+            if found and not (doubtful and self._turn.take(found.port)):
                 return self._choose(found)
-            else:
-                patience = time.monotonic() + OTHER_PORT_PAUSE
             if self.exit_code is not None:
                 self.output.finish()  # The error's name is in the last line, which may still come.
                 self._fail_start(f"the attempt exited before it listened: {self._last_words()}")

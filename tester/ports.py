@@ -29,7 +29,7 @@ MARKER = "HTTP_TESTER_RUN"  # In the environment of all that a tester starts.
 TURN = 65.0  # Seconds that we wait for one holder of a port; Linux keeps closed connections 60 s.
 SAY_AFTER = 0.2  # Seconds of waiting after which we say for whom.
 POLL = 0.1  # Seconds between two looks.
-ASKING = 1.0  # Seconds in which a port must answer that is asked whether it speaks HTTP.
+ASKING = 5.0  # Seconds in which a port must answer that is asked whether it speaks HTTP.
 MOST_FILES, LARGEST_FILE = 200, 256 * 1024  # Of an attempt's own files, those that are looked at.
 MOST_LETTERS = 100  # Of a program's command line that are shown: the beginning and the end.
 
@@ -206,6 +206,11 @@ def find_numbers(text: str) -> list[int]:
 def guess_own_ports(program: str) -> list[int]:
     """Return the ports of its own that a program, by its text, may have; none if it reads PORT."""
     return [] if READS_ENVIRONMENT.search(program) else find_numbers(program)
+
+
+def reads_port(program: str) -> bool:
+    """Return whether a program, by its text, is likely to read PORT from its environment."""
+    return bool(READS_ENVIRONMENT.search(program) and re.search(r"\bPORT\b", program))
 
 
 class Turn:
