@@ -5,6 +5,10 @@ none is told; with `new`, those that have no prints yet) at its stage, and keeps
 the same in two grades with other random words, in `prints.json`. Then a third grade shows how many
 are called by their names, and that no mistake in an edge case costs a requirement, unless it is
 said why in `COSTS_REQUIREMENTS`; else the exit code is 1: `make mistakes`.
+
+That takes hours. After the words of a check have changed, `python -m tester.mistakes.learn own
+[new | STAGE ...]` learns only what each mistake's own check says of it, and keeps what is known
+of the other checks: some minutes, and nothing is measured.
 """
 
 from __future__ import annotations
@@ -19,8 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tester.grading import Grading, grade_stage
-from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, Mistake, is_edge, source
-from tester.naming import Print, Prints, check_name, load, read_signs, save
+from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, Mistake, catch, is_edge, source
+from tester.naming import (
+    Print,
+    Prints,
+    Sign,
+    check_name,
+    failure_signs,
+    load,
+    read_signs,
+    save,
+)
 from tester.results import StageResult
 
 PARALLEL = 3  # Grades at a time: each of them waits a good part of its time.
@@ -69,6 +82,31 @@ def learn(mistakes: list[Mistake]) -> Prints:
     return load()
 
 
+def own_signs(mistake: Mistake) -> frozenset[Sign]:
+    """Return the signs that the mistake's own check, run alone, finds with either seed."""
+    found = []
+    for seed in LEARNT_FROM:
+        failure = catch(mistake, seed)
+        signs = failure_signs(failure) if failure else ()
+        found.append({(mistake.rule, kind, text) for kind, text in signs})
+    return frozenset.intersection(*map(frozenset, found))
+
+
+def learn_own(mistakes: list[Mistake]) -> None:
+    """Learn what the own check of each of `mistakes` says, and keep what others say."""
+    known = {one.title: one for one in load().prints}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PARALLEL, mp_context=context) as pool:
+        learnt = list(pool.map(own_signs, mistakes))
+    for mistake, signs in zip(mistakes, learnt, strict=True):
+        if not signs:
+            print(f"not caught: {mistake.stage}, {mistake.title}")
+        old = known[mistake.title].signs if mistake.title in known else frozenset()
+        signs |= {sign for sign in old if sign[0] != mistake.rule}
+        known[mistake.title] = Print(mistake.stage, mistake.rule, mistake.title, signs)
+    save(known[mistake.title] for mistake in MISTAKES if mistake.title in known)
+
+
 def measure(prints: Prints, mistakes: list[Mistake], results: list[StageResult]) -> Figures:
     """Count which of `mistakes`, graded with these results, are called by their names."""
     figures = Figures(len(mistakes), 0, [], [], [])
@@ -111,7 +149,11 @@ def choose(words: list[str]) -> list[Mistake]:
 
 def main() -> int:
     """Learn, measure, and print the figures."""
-    mistakes = choose(sys.argv[1:])
+    words = sys.argv[1:]
+    if words[:1] == ["own"]:
+        learn_own(choose(words[1:]))
+        return 0
+    mistakes = choose(words)
     began = time.monotonic()
     prints = learn(mistakes)
     results = grade_all(mistakes, MEASURED_BY)
