@@ -6,6 +6,7 @@ And the means to get answers: `Client`, which asks, and `Words`, which makes up 
 from __future__ import annotations
 
 import difflib
+import itertools
 import random
 import re
 import string
@@ -38,6 +39,8 @@ GZIP = 31  # How zlib is told that data is in gzip format.
 MOST_UNPACKED = 16 * MEGABYTE  # Bytes of a body once it is unpacked: no check asks for so many.
 MOST_MEMBERS = 1000  # Parts of a body in gzip format: any number is legal, one is usual.
 LETTERS = (string.ascii_lowercase * 10)[:256].encode()  # Of each byte, the letter that it becomes.
+VOCABULARY = 256  # Different words in a random text: a byte chooses one.
+SHORTEST_WORD = 4  # Bytes that a word takes at least, with the space after it.
 LATE_ANSWER = 0.1  # Seconds after which an answer is late, and
 LATE_ANSWERS = 6  # so many in a row that are late: perhaps the server waits for a silence.
 KEPT = 0.3  # Seconds after which a connection that has not ended is being kept.
@@ -86,9 +89,12 @@ class Words(random.Random):
 
     def text(self, size: int) -> bytes:
         """Return `size` bytes of readable text that gzip can make smaller."""
-        words = [self.word(self.randint(3, 9)) for _ in range(200)]
-        lines = (" ".join(self.choices(words, k=12)) for _ in range(size // 40 + 1))
-        return "\n".join(lines).encode()[:size].ljust(size, b".")
+        ends = itertools.accumulate(3 + byte % 7 for byte in self.randbytes(VOCABULARY))
+        letters = self.randbytes(9 * VOCABULARY).translate(LETTERS)
+        vocabulary = [letters[start:end] for start, end in itertools.pairwise([0, *ends])]
+        words = [vocabulary[byte] for byte in self.randbytes(size // SHORTEST_WORD + 1)]
+        lines = (b" ".join(words[i : i + 12]) for i in range(0, len(words), 12))
+        return b"\n".join(lines)[:size]
 
 
 def request_bytes(

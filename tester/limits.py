@@ -34,8 +34,10 @@ LOOK_PAUSE = 0.1  # Seconds between two looks at what an attempt takes;
 LONGEST_PAUSE = 0.5  # longer, where looking takes long, but no longer than this.
 KILL_TIMEOUT = 5.0  # Seconds until all that was killed must be gone.
 POLL = 0.005  # Seconds between two looks whether it is.
-REMEMBERED = 0.25  # Seconds for which a process that is none of ours is not asked again.
+WALK_PAUSE = 0.5  # Seconds between two looks at all files, unless the disk fills up faster.
+REMEMBERED = 1.0  # Seconds for which a process that is none of ours is not asked again.
 BLOCK = 512  # Bytes: what the system counts the room of a file in.
+PAGE = os.sysconf("SC_PAGE_SIZE")  # Bytes: what the system counts memory in.
 BECOME_SUBREAPER = 36  # Linux's PR_SET_CHILD_SUBREAPER.
 ON_LINUX = sys.platform == "linux"
 CAN_READ_LIMITS = ON_LINUX and hasattr(resource, "prlimit")  # Those of other processes.
@@ -98,6 +100,10 @@ class Family:
             return [pid for pid in self._marked() if not self._bury(pid)]
         return self._related() or self._named()
 
+    def has_more_than(self, most: int) -> bool:
+        """Return whether more than `most` processes run; quick, however many there are."""
+        return (not self._is_marked or len(self._marked()) > most) and len(self.pids()) > most
+
     def _marked(self) -> list[int]:
         """Return all that have our limit.
 
@@ -158,9 +164,12 @@ class Family:
                     return False
         return ON_LINUX
 
-    def is_suspended(self) -> bool:
-        """Return whether all are stopped, or wait for those that are: none goes on any more."""
-        pids = self.pids()
+    def is_suspended(self, pids: list[int] | None = None) -> bool:
+        """Return whether all are stopped, or wait for those that are: none goes on any more.
+
+        All of `pids`, where it is known already which run.
+        """
+        pids = self.pids() if pids is None else pids
         stopped = {pid for pid in pids if _is_stopped(pid)}
         parents = set()
         for pid in stopped:
@@ -185,6 +194,10 @@ class Family:
                     own = psutil.Process(pid).memory_info().rss
                 total += own
         return total
+
+    def may_exceed(self, limit: int, pids: Iterable[int]) -> bool:
+        """Return whether `pids` may have more memory than `limit`; quick where they do not."""
+        return not ON_LINUX or sum(map(_resident, pids)) > limit
 
     def end(self, grace: float) -> None:
         """Ask all to end, and kill what still runs after `grace` seconds; 0 does not ask."""
@@ -213,17 +226,11 @@ class Family:
                     killed.add(pid)
                     fresh = True
 
-    def count(self) -> int:
-        """Return how many processes there are, those that have just ended among them; quick."""
-        if self._is_marked:
-            return sum(map(self._has_limit, psutil.pids()))
-        return len(self.pids())
-
 
 def _states(folder: str) -> str:
     """Return the letter of a process's state in its `folder` below /proc; empty if it is gone."""
     try:
-        with open(f"{folder}/stat", "rb") as file:
+        with open(f"{folder}/stat", "rb", buffering=0) as file:
             return file.read().rpartition(b")")[2][1:2].decode()
     except OSError:
         return ""
@@ -236,6 +243,15 @@ def _is_stopped(pid: int) -> bool:
     with contextlib.suppress(*GONE):
         return psutil.Process(pid).status() == psutil.STATUS_STOPPED
     return False
+
+
+def _resident(pid: int) -> int:
+    """Return how many bytes of memory a process has, those of files among them; 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
+            return int(file.read().split()[1]) * PAGE
+    except (OSError, IndexError):
+        return 0
 
 
 def _own_memory(pid: int, exact: bool) -> int | None:
@@ -292,9 +308,14 @@ class Watch:
         """Why the attempt was stopped, in words that follow "it was stopped: "."""
         self._family = family
         self._scratch = scratch
+        self._public = str(scratch / "public")
         self._memory_limit = memory_limit
         self._written = written
         self._was_suspended = False
+        self._free = (0, 0)
+        """The room on the disk, in bytes and in files, when all files were last looked at."""
+        self._walks_at = 0.0
+        """When all files are to be looked at again."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -317,19 +338,36 @@ class Watch:
 
     def _find_excess(self) -> str:
         """Return what there is too much of, or nothing."""
-        if self._family.count() > MOST_PROCESSES and len(self._family.pids()) > MOST_PROCESSES:
+        if self._family.has_more_than(MOST_PROCESSES):
             return f"it started more than {MOST_PROCESSES} processes"
-        before, self._was_suspended = self._was_suspended, self._family.is_suspended()
+        pids = self._family.pids()
+        before, self._was_suspended = self._was_suspended, self._family.is_suspended(pids)
         if before and self._was_suspended:  # And not just for a moment.
             return "it has stopped itself (SIGSTOP), and nobody continues it"
         most = self._memory_limit * MEGABYTE
-        if self._family.memory() > most and self._family.memory(exact=True) > most:
+        if (
+            self._family.may_exceed(most, pids)
+            and self._family.memory() > most
+            and self._family.memory(exact=True) > most
+        ):
             return f"it took more than {self._memory_limit:,} MB of memory"
         if self._written() > OUTPUT_LIMIT * MEGABYTE:
             return f"it printed more than {OUTPUT_LIMIT:,} MB"
-        if not (self._scratch / "public").is_dir():
+        if not os.path.isdir(self._public):
             return "it removed the folder that it was given for its files"
-        return self._find_excess_on_disk()
+        return self._find_excess_on_disk() if self._is_time_to_walk() else ""
+
+    def _is_time_to_walk(self) -> bool:
+        """Return whether to look at all files: each half second, or the disk has filled up."""
+        now, free = time.monotonic(), self._free
+        with contextlib.suppress(OSError):  # The folder may be gone.
+            room = os.statvfs(self._scratch)
+            free = (room.f_bavail * room.f_frsize, room.f_favail)
+        filled = self._free[0] - free[0] > DISK_LIMIT * MEGABYTE // 10
+        if not filled and self._free[1] - free[1] < MOST_FILES // 10 and now < self._walks_at:
+            return False
+        self._free, self._walks_at = free, now + WALK_PAUSE
+        return True
 
     def _find_excess_on_disk(self) -> str:
         """Return what is too much in the scratch folder, or nothing."""

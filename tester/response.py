@@ -6,6 +6,7 @@ RFC 9112 sections 2.2 (line ends), 4 (status line), 5 (fields), 6.3 (the length)
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from dataclasses import dataclass, field
@@ -17,9 +18,12 @@ MAX_LINES = 5000  # Lines of either; as in curl.
 MAX_CHUNK_LINE = 16 * 1024  # Bytes of a chunk's size and extensions; as in Node (Go: 4 KB).
 MAX_CHUNKS = 50_000  # Chunks of a body: each has 250 bytes of the largest that is asked for.
 MAX_INTERIM = 100  # Interim responses (1xx) before the final one; Go took five for many years.
+SHORT = 100  # Bytes: lines of a head that are shorter are remembered,
+REMEMBERED = 256  # as many as this.
 SHOWN = 1000  # Bytes of a wrong line that are kept, on each side of the place.
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2}) ([\t -~\x80-\xff]*)")
+FIELD_VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 EXTENSION = rb"[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + QUOTED + rb"))?"
@@ -59,7 +63,8 @@ class Response:
 
     def values(self, name: str) -> list[str]:
         """Return the values of all fields of this name, in any letter case."""
-        return [value for key, value in self.fields if key.lower() == name.lower()]
+        wanted = name.lower()
+        return [value for key, value in self.fields if key.lower() == wanted]
 
     def field(self, name: str) -> str | None:
         """Return the value of the field, several joined by a comma; None where there is none."""
@@ -373,6 +378,17 @@ def _common_prefix(line: bytes, part: bytes) -> int:
 
 def _parse_field(line: bytes) -> tuple[str, str]:
     """`b"Content-Length: 5"` -> `("Content-Length", "5")`. Raises Malformed."""
+    return _parse_short_field(line) if len(line) < SHORT else _parse_any_field(line)
+
+
+@functools.lru_cache(REMEMBERED)
+def _parse_short_field(line: bytes) -> tuple[str, str]:
+    """Do it for a line that is likely to come again: most answers have the same fields."""
+    return _parse_any_field(line)
+
+
+def _parse_any_field(line: bytes) -> tuple[str, str]:
+    """Do it for a line of any length."""
     name, colon, value = line.partition(b":")
     if line[:1] in (b" ", b"\t"):
         message, index = "a field line begins with white space", 0
@@ -381,9 +397,9 @@ def _parse_field(line: bytes) -> tuple[str, str]:
     elif not re.fullmatch(TOKEN, name):
         message = "a field's name holds a letter that no name may hold (a space before the colon?)"
         index = re.match(TOKEN + rb"|", name).end()
-    elif not re.fullmatch(rb"[\t -~\x80-\xff]*", value):
+    elif not FIELD_VALUE.fullmatch(value):
         message = "a field's value holds a control character"
-        index = len(name) + 1 + re.match(rb"[\t -~\x80-\xff]*", value).end()
+        index = len(name) + 1 + FIELD_VALUE.match(value).end()
     else:
         return name.decode("ascii"), value.strip(b" \t").decode("latin-1")
     raise Malformed(message, "a field line: name, colon, value", line + b"\r\n", index)

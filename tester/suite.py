@@ -75,7 +75,17 @@ class Rule:
         return self.stage <= stage <= self.last
 
 
+RULE = pytest.StashKey["Rule"]()
+
+
 def read_rule(item: pytest.Item) -> Rule:
+    """Return the rule of a check, which is read once."""
+    if RULE not in item.stash:
+        item.stash[RULE] = _read_rule(item)
+    return item.stash[RULE]
+
+
+def _read_rule(item: pytest.Item) -> Rule:
     """Read the rule of a check: its module's STAGE, marks, and the docstring's three parts."""
     until_mark = item.get_closest_marker("until")
     title, why, hint = split_docstring(item.function.__doc__ or "")  # type: ignore[attr-defined]

@@ -144,7 +144,15 @@ def begin_narrow(address: Address) -> socket.socket:
 def _connect(address: Address, begun: socket.socket | None) -> socket.socket:
     """Return a connected socket: `begun`, if there is one. Raises OSError."""
     if begun is None:
-        return socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
+        # Not create_connection: it looks the address up, though there are no names here.
+        made = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+        made.settimeout(CONNECT_TIMEOUT)
+        try:
+            made.connect((address.host, address.port))
+        except OSError:
+            made.close()
+            raise
+        return made
     waiting = select.poll()
     waiting.register(begun, select.POLLOUT)
     if not waiting.poll(CONNECT_TIMEOUT * 1000):  # Milliseconds

@@ -445,10 +445,12 @@ def _is_stored(server: Server, name: str, body: bytes) -> bool:
 
 def _expect_nowhere(server: Server, body: bytes, target: str) -> None:
     """Fail if a file that holds `body` lies beside the folder that is served."""
-    for path in names_below(server.scratch):
-        if path.is_file() and not path.is_relative_to(server.public):
+    for where, folders, names in os.walk(server.scratch):
+        if where == str(server.scratch):
+            folders.remove(server.public.name)  # What is in there may have come from anywhere.
+        for path in (Path(where, name) for name in names):
             expect(
-                path.read_bytes() != body,
+                not path.is_file() or path.read_bytes() != body,
                 f"POST {target} wrote a file outside the folder",
                 "a 4xx status, and no file",
                 f"the file {path.relative_to(server.scratch)} beside the folder",
