@@ -129,6 +129,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
+        rule="test_usual_words_for_201",
+        title="201 comes with words of its own",
+        changes=(('Response("201 Created")', 'Response("201 Stored")'),),
+        words="not 'Created'",
+    ),
+    Mistake(
+        stage=14,
         rule="test_stores_a_file",
         title="The name of an upload is not decoded",
         changes=(
@@ -695,7 +702,7 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
-        rule="test_length_that_is_no_number",
+        rule="test_length_counts_for_every_method",
         title="Content-Length is only looked at for POST",
         changes=(
             (
