@@ -101,7 +101,7 @@ MISTAKES = (
     ),
     Mistake(
         stage=9,
-        rule="test_every_answer_has_a_length",
+        rule="test_old_clients_get_the_usual_fields",
         title="A client that speaks HTTP/1.0 gets the body without its length",
         changes=(
             (

@@ -280,14 +280,14 @@ MISTAKES = (
     ),
     Mistake(
         stage=12,
-        rule="test_ends_of_a_name",
+        rule="test_signs_in_the_name_of_a_file",
         title="A path is cut at ; as if parameters came after it",
         changes=(('return unquote(path or "/",', 'return unquote(path.partition(";")[0] or "/",'),),
         words="not 200",
     ),
     Mistake(
         stage=12,
-        rule="test_names_are_decoded",
+        rule="test_signs_in_the_name_of_a_file",
         title="A + in a file's name is taken for a space",
         changes=(
             (

@@ -650,6 +650,21 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
+        rule="test_signs_in_the_name_of_an_upload",
+        title="The path of an upload is cut at ; as if parameters came after it",
+        changes=(
+            (
+                'path = require(find_file(request), "404 Not Found")',
+                (
+                    'request.path = request.path.partition(";")[0]\n'
+                    '    path = require(find_file(request), "404 Not Found")'
+                ),
+            ),
+        ),
+        words="did not store / not 200",
+    ),
+    Mistake(
+        stage=14,
         rule="test_stores_under_the_very_name",
         title="White space at the ends of an upload's name is cut off",
         changes=(
@@ -853,6 +868,22 @@ MISTAKES = (
                 '    lines += [f"{name}',
                 (
                     '    if response.status == "201 Created":\n'
+                    '        del fields["Server"]\n'
+                    '    lines += [f"{name}'
+                ),
+            ),
+        ),
+        words="no field Server",
+    ),
+    Mistake(
+        stage=14,
+        rule="test_responses_to_rare_methods_bear_the_usual_fields",
+        title="A response 413 does not name the server",
+        changes=(
+            (
+                '    lines += [f"{name}',
+                (
+                    '    if response.status[:3] == "413":\n'
                     '        del fields["Server"]\n'
                     '    lines += [f"{name}'
                 ),

@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from tester.attempt import Server
-from tester.facts import Client, Words, ask_on, put_file, request_bytes
+from tester.facts import (
+    CheckFailed,
+    Client,
+    Words,
+    ask_on,
+    expect_option,
+    put_file,
+    request_bytes,
+    says_close,
+)
 from tester.response import Response
-from tester.wire import Connection
+from tester.wire import BadResponse, Connection, WireError
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,16 @@ def make_rare(words: Words, server: Server) -> list[Kind]:
     ]
 
 
-def says_close(response: Response) -> bool:
-    """Return whether the response is the last one on its connection."""
-    options = (response.field("Connection") or "").lower().split(",")
-    return "close" in [option.strip() for option in options]
+def expect_close(client: Client, response: Response) -> None:
+    """Fail unless a response says `close`; it need not where the server keeps its connections."""
+    if not says_close(response) and not keeps_connection(client):
+        expect_option(response, "close")
+
+
+def keeps_connection(client: Client) -> bool:
+    """Return whether the server answers a second request on a connection."""
+    with client.connect() as connection:
+        try:
+            return ask_on(connection, "/").status == ask_on(connection, "/").status
+        except (CheckFailed, WireError, BadResponse):
+            return False

@@ -1,5 +1,6 @@
 """Stage 9, Send Response Headers: what every answer says about itself."""
 
+import itertools
 import re
 import time
 from collections.abc import Iterator
@@ -11,17 +12,16 @@ from tester.facts import (
     Client,
     Words,
     about,
-    ask_on,
     expect,
     expect_field,
     expect_length,
     fail,
     list_targets,
     naming,
-    says_close,
 )
 from tester.response import Response
 from tester.results import Pointer
+from tester.rules.kinds import expect_close
 from tester.suite import edge, until, waits
 from tester.wire import BadResponse, WireError
 
@@ -57,9 +57,8 @@ def answers(client: Client, words: Words) -> Iterator[tuple[str, Response]]:
     yield "a malformed request", client.ask_raw(line.encode())
 
 
-def all_answers(client: Client, words: Words) -> Iterator[tuple[str, Response]]:
-    """Yield these, and the answers to HTTP/1.0, if there are any: other rules ask for that."""
-    yield from answers(client, words)
+def old_answers(client: Client, words: Words) -> Iterator[tuple[str, Response]]:
+    """Yield the answers to HTTP/1.0, if there are any: other rules ask for that."""
     for target in ("/", f"/echo/{words.word()}", f"/{words.word()}"):
         yield from try_to_ask(client, f"{target!r} in HTTP/1.0", f"GET {target} HTTP/1.0\r\n\r\n")
 
@@ -112,7 +111,7 @@ def test_every_answer_has_a_date(client: Client, words: Words) -> None:
         that clocks all over the world agree (RFC 9110 sections 6.6.1 and 5.6.7).
     Hint: `email.utils.formatdate(usegmt=True)` writes just this form.
     """
-    for what, response in all_answers(client, words):
+    for what, response in answers(client, words):
         with about(what):
             expect_field(response, "Date", lambda value: True, "the time of the answer")
             expect_date(response.field("Date"))
@@ -168,7 +167,7 @@ def test_every_answer_names_the_server(client: Client, words: Words) -> None:
         (RFC 9110 section 10.2.4).
     Hint: `Server: my-server`; any name will do.
     """
-    for what, response in all_answers(client, words):
+    for what, response in answers(client, words):
         with about(what):
             expect_field(response, "Server", re.compile(r".*\S.*"), "the name of your program")
 
@@ -179,7 +178,7 @@ def test_every_answer_has_a_length(client: Client, words: Words) -> None:
     Why: An answer without it is only over when the connection is.
     Hint: Let errors go through the same function that sends all other answers.
     """
-    for what, response in all_answers(client, words):
+    for what, response in answers(client, words):
         with about(what):
             expect_length(response, len(response.body))
 
@@ -195,17 +194,27 @@ def test_every_answer_says_close(client: Client, words: Words) -> None:
     """
     for what, response in answers(client, words):
         with about(what):
-            if not says_close(response) and not keeps_connection(client):
-                expect_field(response, "Connection", "close")
+            expect_close(client, response)
 
 
-def keeps_connection(client: Client) -> bool:
-    """Return whether the server answers a second request on a connection."""
-    with client.connect() as connection:
-        try:
-            return ask_on(connection, "/").status == ask_on(connection, "/").status
-        except (CheckFailed, WireError, BadResponse):
-            return False
+@edge
+def test_old_clients_get_the_usual_fields(client: Client, words: Words) -> None:
+    """An answer to HTTP/1.0 has `Date`, `Server` and `Content-Length`, too.
+
+    Why: Old clients look for the end of an answer as new ones do, and for its age
+        (RFC 9110 sections 6.6.1 and 8.6).
+    Hint: Let all answers go through the function that writes heads, whatever version was asked in.
+    """
+    for what, response in old_answers(client, words):
+        with about(what):
+            expect_usual_fields(response)
+
+
+def expect_usual_fields(response: Response) -> None:
+    """Fail unless the response says when it was made, by what, and how long it is."""
+    expect_field(response, "Date", lambda value: True, "the time of the answer")
+    expect_field(response, "Server", re.compile(r".*\S.*"), "the name of your program")
+    expect_length(response, len(response.body))
 
 
 @edge
@@ -226,9 +235,7 @@ def test_refusals_bear_the_usual_fields(client: Client, words: Words) -> None:
     ):
         for _, response in try_to_ask(client, what, request):
             with about(what):
-                expect_field(response, "Date", lambda value: True, "the time of the answer")
-                expect_field(response, "Server", re.compile(r".*\S.*"), "your program's name")
-                expect_length(response, len(response.body))
+                expect_usual_fields(response)
 
 
 @edge
@@ -240,7 +247,7 @@ def test_no_field_comes_twice(client: Client, words: Words) -> None:
         `Set-Cookie`, may come in several lines.
     Hint: Collect the fields in a dictionary before you write them.
     """
-    for what, response in all_answers(client, words):
+    for what, response in itertools.chain(answers(client, words), old_answers(client, words)):
         twice = [name for name in ONE_OF_EACH if len(response.values(name)) > 1]
         with about(what):
             expect(not twice, f"the field {', '.join(twice)} comes twice", "each field once")

@@ -15,8 +15,9 @@ from tester.facts import (
     put_file,
     repeat_if_slow,
     request_bytes,
+    says_close,
 )
-from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused, says_close
+from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused
 from tester.suite import edge
 from tester.wire import Connection, WireError
 

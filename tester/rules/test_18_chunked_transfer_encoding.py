@@ -22,9 +22,9 @@ from tester.facts import (
     put_file,
     repeat_if_slow,
     request_bytes,
+    says_close,
 )
 from tester.response import Response
-from tester.rules.kinds import says_close
 from tester.rules.test_16_support_http_compression import GZIP, expect_unpacked
 from tester.suite import edge, waits
 from tester.wire import Connection, WireError
