@@ -229,6 +229,29 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_zeros_before_a_size",
+        title="The size of a chunk must not begin with 0, unless it is 0",
+        changes=(('rf"([0-9A-Fa-f]+)', 'rf"(0|[1-9A-Fa-f][0-9A-Fa-f]*)'),),
+        words="not 200",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_a_size_that_is_no_number_ends_the_connection",
+        title="After chunks that can't be read, the next request is waited for",
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                (
+                    "        response = error_page(str(error))\n"
+                    "        chunks = request and body_length(request) is None\n"
+                    '        response.keep = bool(chunks) and response.status[:3] == "400"\n'
+                ),
+            ),
+        ),
+        words="went on answering",
+    ),
+    Mistake(
+        stage=18,
         rule="test_refuses_a_size_that_is_no_number",
         title="Whatever int takes is the size of a chunk",
         changes=(

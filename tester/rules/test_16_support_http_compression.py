@@ -103,6 +103,7 @@ def test_each_request_says_anew_what_it_accepts(
         expect_compressed(ask_on(connection, target, fields=[GZIP]), text, "gzip")
 
 
+@edge
 def test_finds_gzip_in_a_list(client: Client, words: Words) -> None:
     """gzip is found wherever it stands in the list `Accept-Encoding`.
 

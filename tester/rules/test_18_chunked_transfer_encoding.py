@@ -2,6 +2,7 @@
 
 import contextlib
 import select
+from collections.abc import Iterator
 
 from tester.attempt import Server
 from tester.facts import (
@@ -293,22 +294,15 @@ def test_connection_is_usable_after_chunks(client: Client, words: Words) -> None
 
 
 def test_size_is_hexadecimal(client: Client, words: Words) -> None:
-    """A chunk's size is read as a hexadecimal number: `a` and `A` are 10, `10` is 16, `00a` is 10.
+    """A chunk's size is read as a hexadecimal number: `a` and `A` are 10, `10` is 16.
 
-    Why: Sixteen digits, 0 to 9 and a to f, make short sizes. Both letter cases count, and zeros in
-        front change nothing (RFC 9112 section 7.1).
+    Why: Sixteen digits, 0 to 9 and a to f, make short sizes. Both letter cases count
+        (RFC 9112 section 7.1).
     Hint: `int(size, 16)`.
     """
     random = (f"{words.randint(10, 15):x}", f"{words.randint(10, 15):X}")
-    for size in (*random, "a", "A", "10", "00a", "0001F"):
-        data = words.text(int(size, 16))
-        body = size.encode() + b"\r\n" + data + b"\r\n"
-        with about(f"a chunk with the size {size}, that is {len(data)} bytes"):
-            response = post(client, "/echo", body + b"0\r\n\r\n")
-            expect_status(response, 200)
-            expect_body(response, data)
-    response = post(client, "/echo", chunked(words.text(4), end=b"000\r\n\r\n"))
-    expect_status(response, 200)
+    for size in (*random, "a", "A", "10"):
+        expect_size(client, words, size)
 
 
 def test_chunks_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
@@ -352,6 +346,31 @@ def test_chunks_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
         expect_echo_and_next(client, connection, echo, word, how)
 
 
+@edge
+def test_zeros_before_a_size(client: Client, words: Words) -> None:
+    """Zeros before the size of a chunk change nothing: `00a` is 10, and `000` ends the body.
+
+    Why: A size is a number of one digit or more, and HTTP sets no limit to their count. The last
+        chunk may have several zeros, too (RFC 9112 section 7.1).
+    Hint: Python's `int(size, 16)` knows what to do with them. Compare the number with 0, not the
+        line with `"0"`.
+    """
+    for size in ("00a", "0001F"):
+        expect_size(client, words, size)
+    response = post(client, "/echo", chunked(words.text(4), end=b"000\r\n\r\n"))
+    expect_status(response, 200)
+
+
+def expect_size(client: Client, words: Words, size: str) -> None:
+    """Fail unless a chunk is understood whose size is written like this."""
+    data = words.text(int(size, 16))
+    body = size.encode() + b"\r\n" + data + b"\r\n"
+    with about(f"a chunk with the size {size}, that is {len(data)} bytes"):
+        response = post(client, "/echo", body + b"0\r\n\r\n")
+        expect_status(response, 200)
+        expect_body(response, data)
+
+
 def test_refuses_a_size_that_is_no_number(client: Client, words: Words, server: Server) -> None:
     """A chunk size that is no hexadecimal number gets 400, and nothing is stored.
 
@@ -360,12 +379,32 @@ def test_refuses_a_size_that_is_no_number(client: Client, words: Words, server: 
     Hint: `int("+5", 16)`, `int("0x5", 16)` and `int("0_5", 16)` all work in Python, and must not
         here: check first that there are only hexadecimal digits, and at least one.
     """
+    for what, body in bad_sizes(words):
+        check_not_stored(client, words, server, body, what, 400, ends=False)
+
+
+@edge
+def test_a_size_that_is_no_number_ends_the_connection(
+    client: Client, words: Words, server: Server
+) -> None:
+    """After a chunk size that is no hexadecimal number, the connection ends.
+
+    Why: Where the size is unknown, nobody knows where the body ends, and the next request begins
+        (RFC 9112 section 9.6).
+    Hint: Answer 400 and leave the loop, as after any other malformed request.
+    """
+    for what, body in bad_sizes(words):
+        check_not_stored(client, words, server, body, what, 400)
+
+
+def bad_sizes(words: Words) -> Iterator[tuple[str, bytes]]:
+    """Yield bodies with a chunk size that is no number, each with the words that say so."""
     for size in ("zz", "", "-5", "+5", "0x5", "0_5", "5g"):
         body = f"{size}\r\n".encode() + words.text(5) + b"\r\n0\r\n\r\n"
-        check_not_stored(client, words, server, body, f"a chunk with the size {size!r}", 400)
+        yield f"a chunk with the size {size!r}", body
     for size in ("", "-0"):
         body = chunked(words.text(5), end=size.encode() + b"\r\n\r\n")
-        check_not_stored(client, words, server, body, f"a last chunk with the size {size!r}", 400)
+        yield f"a last chunk with the size {size!r}", body
 
 
 @edge
@@ -856,8 +895,12 @@ def check_not_stored(
     what: str,
     *statuses: int,
     fields: list[tuple[str, str]] = CHUNKED,
+    ends: bool = True,
 ) -> None:
-    """Post `body` to a file; fail unless it gets one of `statuses`, the end, and makes no file."""
+    """Post `body` to a file; fail unless it gets one of `statuses`, the end, and makes no file.
+
+    Without `ends`, the connection may go on.
+    """
     name, wanted = f"{words.word()}.txt", " or ".join(map(str, statuses))
     connection = client.connect()
     with contextlib.suppress(WireError):  # It may have refused before all was sent.
@@ -868,6 +911,8 @@ def check_not_stored(
         got = f"{response.status} {response.reason}"
         fail(f"{what} got {got}, not {wanted}", f"status {wanted}", got, connection=connection)
     expect_missing(client, server, name, what)
+    if not ends:
+        return
     if response.status == 400:
         expect_no_more_answers(connection, f"{what} had got 400")
     elif response.status in (413, 501):
