@@ -18,6 +18,7 @@ MAX_LINES = 5000  # Lines of either; as in curl.
 MAX_CHUNK_LINE = 16 * 1024  # Bytes of a chunk's size and extensions; as in Node (Go: 4 KB).
 MAX_CHUNKS = 50_000  # Chunks of a body: each has 250 bytes of the largest that is asked for.
 MAX_INTERIM = 100  # Interim responses (1xx) before the final one; Go took five for many years.
+USUAL_HEAD = 4000  # Bytes, fewer than MAX_LINES: most heads are shorter.
 SHORT = 100  # Bytes: lines of a head that are shorter are remembered,
 REMEMBERED = 256  # as many as this.
 SHOWN = 1000  # Bytes of a wrong line that are kept, on each side of the place.
@@ -195,6 +196,9 @@ class ResponseReader:
 
     def _find_end_of_head(self) -> bool:
         """Return whether all of the head is there. Raises Malformed at the first bad line."""
+        if not self._checked and (size := _measure_usual_head(self._buffer)):
+            self._checked = size
+            return True
         while (newline := self._buffer.find(b"\n", max(self._checked, self._looked))) >= 0:
             line = bytes(self._buffer[self._checked : newline + 1])
             _check_line_end(line, "head")
@@ -319,6 +323,18 @@ class ResponseReader:
             return True
         self.complete = True
         return False
+
+
+def _measure_usual_head(data: bytearray) -> int:
+    """Return the bytes of the head if all of it is there, not long, and with no line end amiss.
+
+    Whatever else there is, is looked at line by line, which takes longer.
+    """
+    size = data.find(b"\r\n\r\n", 1, USUAL_HEAD) + 4
+    ends = data.count(b"\r\n", 0, size)
+    if ends != data.count(b"\n", 0, size) or ends != data.count(b"\r", 0, size):
+        return 0
+    return size if size > 4 else 0
 
 
 def _check_line_end(line: bytes, where: str) -> None:
