@@ -731,7 +731,8 @@ class Server:
         if self._watch is not None:
             self._watch.end()
         if self.starts:  # Also where Ctrl-C came before we knew the process: it bears our mark.
-            self._family.end(GRACE)
+            # What spins is only ended politely when it is for good.
+            self._family.end(0 if self._has_spun and not remove else GRACE)
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)

@@ -230,7 +230,7 @@ class Suite:
         """Run `items`, all at once, on `server` as soon as it has started."""
         first = server is self.server
         started = self._starting if first else in_background(server.start)
-        group = Group(server, items, started, self.words)
+        group = Group(server, items, started, self.words, may_stop=not first)
         self._waiting |= {waiting.item.nodeid: waiting for waiting in group.members}
         return group
 
@@ -472,12 +472,11 @@ class Group:
         items: list[pytest.Function],
         started: Future[object],
         words: Callable[[str], Words],
+        *,
+        may_stop: bool,
     ) -> None:
-        """Run `items` as soon as the server has `started`."""
+        """Run `items` as soon as the server has `started`; `may_stop` it when all have passed."""
         self.server = server
-        self.members = [
-            Waiting(item, Client(server, words(item.name)), started, self) for item in items
-        ]
         self.to_ask_again: list[Waiting] = []
         """In their order: those that have failed, if the server did not survive."""
         self.asked_again: dict[str, Waiting] = {}
@@ -485,6 +484,26 @@ class Group:
         self.beside_edges = False
         """Whether edge cases are, or were, put to the same process as its requirements."""
         self._spoilt: bool | None = None
+        self._running = len(items)
+        self._lock = threading.Lock()
+        self._may_stop = may_stop
+        self._has_failed = False
+        self.members = [
+            Waiting(item, Client(server, words(item.name)), started, self) for item in items
+        ]
+
+    def note_end(self, error: BaseException | None) -> None:
+        """Note that a check has ended; after the last, a server that nobody needs is stopped.
+
+        It would only take time from the others. One that a check has failed on is still needed,
+        to explain that.
+        """
+        with self._lock:
+            self._running -= 1
+            self._has_failed = self._has_failed or isinstance(error, Exception)
+            is_over = self._may_stop and not self._running and not self._has_failed
+        if is_over:
+            in_background(self.server.stop)
 
     def is_spoilt(self) -> bool:
         """Return whether the server did not survive the group, so that any may have ended it.
@@ -517,7 +536,9 @@ class Waiting:
         """Run the check; return what it raises, or why there is no server to run it on."""
         if error := self._started.exception():
             return error
-        return call(self.item.function, self.client)
+        error = call(self.item.function, self.client)
+        self.group.note_end(error)
+        return error
 
     @property
     def done(self) -> bool:
