@@ -114,6 +114,13 @@ MISTAKES = (
     ),
     Mistake(
         stage=3,
+        rule="test_one_empty_line_is_enough",
+        title="Two empty lines end the head, so that the second one begins the body",
+        changes=(('Response(body=b"Hello World!")', 'Response(body=b"\\r\\nHello World!")'),),
+        words="an empty line too many",
+    ),
+    Mistake(
+        stage=3,
         rule="test_says_hello_on_any_path",
         title="The answer has no body",
         changes=(('Response(body=b"Hello World!")', "Response()"),),

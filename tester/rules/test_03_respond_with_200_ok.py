@@ -124,12 +124,24 @@ def test_says_hello_on_any_path(client: Client, words: Words) -> None:
             "Hello World!",
             repr(response.body[:60])[1:],
         )
-        expect(
-            not response.body.startswith(b"\r\n"),
-            "an empty line too many: the body begins with CR LF",
-            "Hello World!",
-            repr(response.body[:60])[1:],
-        )
+
+
+@until(3)
+@edge
+def test_one_empty_line_is_enough(client: Client) -> None:
+    """The body begins directly after the empty line that ends the head, without another one.
+
+    Why: A second empty line is legal, but it belongs to the body: it is sent as a part of the
+        page, and each client gets two bytes that nobody meant (RFC 9112 section 2.1).
+    Hint: Join the lines of the head with `\\r\\n`, and end it with `\\r\\n\\r\\n`: not one more.
+    """
+    response = client.ask("/")
+    expect(
+        not response.body.startswith(b"\r\n"),
+        "an empty line too many: the body begins with CR LF",
+        "Hello World!",
+        repr(response.body[:60])[1:],
+    )
 
 
 @until(14)
