@@ -243,7 +243,7 @@ MISTAKES = (
                 "        response = error_page(str(error))\n",
                 (
                     "        response = error_page(str(error))\n"
-                    "        chunks = request and body_length(request) is None\n"
+                    '        chunks = request and "transfer-encoding" in request.fields\n'
                     '        response.keep = bool(chunks) and response.status[:3] == "400"\n'
                 ),
             ),
