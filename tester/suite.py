@@ -29,6 +29,7 @@ FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some s
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 SLOW = 0.1  # Seconds: after a check that took longer we look whether the attempt spins.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
+ENDED_ALONE = 4  # Checks in a row that end a fresh process, too: the rest are not asked again.
 ASKED_AGAIN_AT_ONCE = 4  # Checks that are asked again, each on a process of its own.
 BROKEN = ("silent", "endless", "refused")  # What is seen of a server that serves nobody any more.
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
@@ -161,6 +162,7 @@ class Suite:
         self._spins = False
         self._before = ""
         """The kind of the check before, on the first server."""
+        self._ended_alone = 0
         self._met_edges = 0
         """Which start of the first server was the last that was put to an edge case."""
         self._patience = {"requirement": PATIENCE, "edge": PATIENCE}
@@ -270,11 +272,16 @@ class Suite:
 
         Which check ended the server nobody can tell, so only this counts. A few of them are asked
         at the same time, in their order, each on a process of its own; of an attempt with a port of
-        its own there is but one.
+        its own there is but one. A server that ends whatever it is asked has been asked enough
+        after ENDED_ALONE of them: then it is no neighbour's fault.
         """
         group, item = waiting.group, waiting.item
+        if self._ended_alone >= ENDED_ALONE:
+            return waiting.client, waiting.join()
         if group.server is self.server:
-            return self._run_fresh(item)
+            client, error = self._run_fresh(item)
+            self._note_end_alone(error, self.server)
+            return client, error
         while group.to_ask_again and (
             item.nodeid not in group.asked_again or len(group.asked_again) < ASKED_AGAIN_AT_ONCE
         ):
@@ -285,7 +292,13 @@ class Suite:
         error = again.join()
         if isinstance(error, StartError) or (error and again.server.has_collided()):
             return self._run_here(item)
+        self._note_end_alone(error, again.server)
         return again.client, error
+
+    def _note_end_alone(self, error: BaseException | None, server: Server) -> None:
+        """Count the checks in a row after which also a `server` that had met no other was gone."""
+        ended = isinstance(error, Exception) and is_gone(server)
+        self._ended_alone = self._ended_alone + 1 if ended else 0
 
     def _run_here(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
         """Run a check on the first server; one that waits together with the others of its stage.

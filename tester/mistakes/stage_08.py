@@ -410,6 +410,18 @@ MISTAKES = (
     Mistake(
         stage=8,
         rule="test_user_agent_is_no_page",
+        title="The User-Agent is sent as text that does not say its charset",
+        changes=(
+            (
+                'request.fields.get("user-agent", "").encode("latin-1")',
+                'request.fields.get("user-agent", "").encode("latin-1"), content_type="text/plain"',
+            ),
+        ),
+        words="charset",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_user_agent_is_no_page",
         title="The User-Agent is sent back as HTML",
         changes=(
             (

@@ -503,6 +503,21 @@ MISTAKES = (
     ),
     Mistake(
         stage=14,
+        rule="test_writes_nothing_outside",
+        title="Missing folders are made before it is checked where the name leads",
+        changes=(
+            (
+                'path = require(find_file(request), "404 Not Found")\n    require(',
+                'asked = settings.directory / request.path.removeprefix("/files/")\n'
+                "    with contextlib.suppress(OSError, ValueError):\n"
+                "        asked.parent.mkdir(parents=True, exist_ok=True)\n"
+                '    path = require(find_file(request), "404 Not Found")\n    require(',
+            ),
+        ),
+        words="made a folder outside",
+    ),
+    Mistake(
+        stage=14,
         rule="test_broken_upload_leaves_nothing_behind",
         title="The temporary file of a broken upload stays",
         changes=(

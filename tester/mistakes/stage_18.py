@@ -308,6 +308,46 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_trailers_change_nothing",
+        title="Trailers are put among the fields of the head",
+        changes=(
+            ("def read_chunks(reader: Reader)", "def read_chunks(reader: Reader, fields: dict)"),
+            ("        parse_fields([line])  #", "        fields.update(parse_fields([line]))  #"),
+            (
+                "yield from read_chunks(reader) if",
+                "yield from read_chunks(reader, request.fields) if",
+            ),
+        ),
+        words="a trailer connection: close",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_stalled_chunks_are_cut_off",
+        title="For a chunked body, the timeout is lifted",
+        changes=(
+            (
+                "    total, around, size = 0, 0, -1",
+                '    never = struct.pack("ll", 0, 0)\n'
+                "    reader.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, never)\n"
+                "    total, around, size = 0, 0, -1",
+            ),
+        ),
+        words="still waited for",
+    ),
+    Mistake(
+        stage=18,
+        rule="test_refuses_a_size_that_is_no_number",
+        title="A chunk size that can't be read is taken for the last chunk",
+        changes=(
+            (
+                "size = int(require(CHUNK_LINE.fullmatch(line))[1], 16)",
+                'size = int((CHUNK_LINE.fullmatch(line) or "00")[1], 16)',
+            ),
+        ),
+        words="a last chunk with the size",
+    ),
+    Mistake(
+        stage=18,
         rule="test_refuses_malformed_extensions",
         title="All that stands after the size of a chunk is ignored",
         changes=(

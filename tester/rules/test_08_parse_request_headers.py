@@ -27,6 +27,7 @@ from tester.facts import (
 )
 from tester.response import Response
 from tester.results import Pointer
+from tester.rules.test_07_respond_with_content import UTF_8
 from tester.suite import edge
 from tester.wire import Connection, WireError
 
@@ -484,7 +485,7 @@ def test_user_agent_is_a_whole_name(client: Client, words: Words) -> None:
 
 @edge
 def test_user_agent_is_no_page(client: Client, words: Words) -> None:
-    """`/user-agent` says its type, and that is not HTML.
+    """`/user-agent` says its type, which is not HTML; if it is text, it says `charset=utf-8`.
 
     Why: What a client sent must never come back as HTML: a browser would run the scripts in it
         (RFC 9110 sections 8.3 and 17).
@@ -497,6 +498,8 @@ def test_user_agent_is_no_page(client: Client, words: Words) -> None:
         lambda value: not re.match("text/html|.*[/+]xml", value.strip(), re.IGNORECASE),
         "text/plain",
     )
+    if (response.field("Content-Type") or "").strip().lower().startswith("text/"):
+        expect_field(response, "Content-Type", UTF_8, "a text type with charset=utf-8")
 
 
 @edge

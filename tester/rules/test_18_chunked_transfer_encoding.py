@@ -26,6 +26,7 @@ from tester.facts import (
     says_close,
 )
 from tester.response import Response
+from tester.rules.test_14_handle_post_requests import expect_stalled_are_cut_off
 from tester.rules.test_16_support_http_compression import GZIP, expect_unpacked
 from tester.suite import edge, waits
 from tester.wire import Connection, WireError
@@ -402,7 +403,7 @@ def bad_sizes(words: Words) -> Iterator[tuple[str, bytes]]:
     for size in ("zz", "", "-5", "+5", "0x5", "0_5", "5g"):
         body = f"{size}\r\n".encode() + words.text(5) + b"\r\n0\r\n\r\n"
         yield f"a chunk with the size {size!r}", body
-    for size in ("", "-0"):
+    for size in ("", "-0", "zz"):
         body = chunked(words.text(5), end=size.encode() + b"\r\n\r\n")
         yield f"a last chunk with the size {size!r}", body
 
@@ -436,6 +437,39 @@ def test_ignores_extensions_and_trailers(client: Client, words: Words) -> None:
                 expect_status(response, 200)
                 expect_body(response, data)
                 expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
+
+
+@edge
+def test_trailers_change_nothing(client: Client, words: Words) -> None:
+    """A field after the last chunk does not count: `Connection: close` there is ignored.
+
+    Why: Trailers come when the request has been read and checked already. If they could change it,
+        they would slip past every check (RFC 9110 section 6.5.1).
+    Hint: Read trailers to their end, and forget them. Never put them among the fields of the head.
+    """
+    connection, data = client.connect(), words.text(20)
+    body = chunked(data, end=b"0\r\nConnection: close\r\nContent-Length: 3\r\n\r\n")
+    with about("a trailer Connection: close", connection):
+        response = ask_on(connection, "/echo", "POST", CHUNKED, body)
+        expect_status(response, 200)
+        expect_body(response, data)
+        word = words.word()
+        expect(not says_close(response), "the response says close, as the trailer said it")
+        expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
+
+
+@edge
+@waits
+def test_stalled_chunks_are_cut_off(client: Client, words: Words) -> None:
+    """A client that stops in a chunked body is cut off after the idle timeout.
+
+    Why: A chunk size is a promise like Content-Length. A client that does not keep it costs a
+        thread and memory for as long as it is waited for.
+    Hint: Let the timeout of each `recv` hold for chunk lines and for the data of chunks, too.
+    """
+    head = request_bytes("/echo", "POST", CHUNKED, connection=None)
+    begun = chunked(words.text(50), end=b"")
+    expect_stalled_are_cut_off(client, head + begun, head + begun + b"5", head + begun[:20])
 
 
 @edge
