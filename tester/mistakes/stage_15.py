@@ -5,6 +5,22 @@ from tester.mistakes import Mistake
 MISTAKES = (
     Mistake(
         stage=15,
+        rule="test_safety_on_a_kept_connection",
+        title="Where a name leads is checked for the first request of a connection only",
+        changes=(
+            (
+                """    if {"", ".", ".."} & {*name.split("/")} or "%2f" in""",
+                """    checked = threading.current_thread().__dict__.setdefault("checked", [])
+    checked.append(name)
+    if len(checked) > 1:
+        return settings.directory / name
+    if {"", ".", ".."} & {*name.split("/")} or "%2f" in""",
+            ),
+        ),
+        words="outside the folder",
+    ),
+    Mistake(
+        stage=15,
         rule="test_answers_many_requests_on_one_connection",
         title="The connection is closed after each answer",
         changes=(

@@ -132,7 +132,13 @@ def test_slashes_belong_to_the_value(client: Client, words: Words) -> None:
     Hint: Cut the prefix off instead: `path.removeprefix("/echo/")`.
     """
     one, two = words.word(), words.word()
-    for text in (f"{one}/{two}", f"{one}/echo/{two}", f"echo/{one}", f"{one}/{two}/{one}.{two}"):
+    for text in (
+        f"{one}/{two}",
+        f"{one}/echo/{two}",
+        f"echo/{one}",
+        f"{one}/{two}/{one}.{two}",
+        f"{one};{two}={one}",
+    ):
         expect_echo(client, f"/echo/{text}", text.encode())
 
 

@@ -220,6 +220,7 @@ def test_head_in_two_packets(client: Client, words: Words) -> None:
         expect_packets(client, words, mark, inside)
     for inside in (1, 2):
         expect_packets(client, words, b"\r\n\r\n", inside)
+    expect_last_byte_apart(client, words)
     for target in list_targets(client):
         expect_packets(client, words, b"Host", 2, target)
 
@@ -255,6 +256,23 @@ def expect_packets(
                 expect_status(response, 200, 404)
 
     repeat_if_slow(scene)
+
+
+def expect_last_byte_apart(client: Client, words: Words) -> None:
+    """Fail unless a head is read whose last LF comes in a packet of its own.
+
+    A server that answers one byte early, at the last CR, breaks another rule.
+    """
+    agent = words.word()
+    head = request_bytes("/user-agent", fields=[("User-Agent", agent)])
+    connection = client.connect()
+    connection.send(head[:-1])
+    time.sleep(0.01)  # Not a wait for anything: the gap is what is being tested.
+    with contextlib.suppress(WireError):  # It has answered, and hung up.
+        connection.send(head[-1:])
+    response = connection.read_response()
+    expect_status(response, 200)
+    expect_body(response, agent.encode())
 
 
 def test_head_byte_by_byte(client: Client, words: Words) -> None:

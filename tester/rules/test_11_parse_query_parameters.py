@@ -53,6 +53,7 @@ def test_a_name_given_twice_is_listed_twice(client: Client, words: Words) -> Non
     expect_parameters(
         client, f"{name}={one}&{other}=x&{name}={two}", [(name, one), (other, "x"), (name, two)]
     )
+    expect_parameters(client, f"{name}={one}&{name}={one}", [(name, one), (name, one)])
 
 
 def test_no_query_is_an_empty_body(client: Client) -> None:

@@ -1,5 +1,6 @@
 """Stage 12, Serve Files from a Directory: the files of one folder, and nothing outside it."""
 
+import contextlib
 import fcntl
 import re
 import signal
@@ -386,6 +387,14 @@ def test_dots_do_not_lead_outside(client: Client, words: Words, server: Server) 
         expect_kept_secret(client, f"/files/{path}", secret)
         expect_kept_secret(client, f"/files/{path}?{words.word()}", secret)
     expect_kept_secret(client, f"/files../{name}", secret)
+    with contextlib.suppress(WireError, BadResponse):  # That it answers is asked by other rules.
+        response = client.ask(f"/files/../{name}", version="1.0")
+        expect(
+            secret not in response.body,
+            f"/files/../{name} in HTTP/1.0 brought a file that lies outside the folder",
+            "a 4xx status, and nothing of the file",
+            f"{response.status} {response.reason}, with what is in the file",
+        )
     client.expect_serving()
 
 

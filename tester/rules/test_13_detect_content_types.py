@@ -104,7 +104,12 @@ def test_no_extension(client: Client, words: Words, server: Server) -> None:
         the files in it: `v1.html/README`.
     Hint: Take the extension from the last part of the path: `path.suffix`, `os.path.splitext`.
     """
-    for name in (words.word(), f"{words.word()}html", f"{words.word()}.html/{words.word()}"):
+    for name in (
+        words.word(),
+        f"{words.word()}html",
+        f"{words.word()}.html/{words.word()}",
+        f"{words.word()}/html",
+    ):
         expect_type(client, server, name, BINARY)
 
 

@@ -528,7 +528,7 @@ def test_length_that_is_no_number(client: Client, words: Words) -> None:
     Hint: `int("abc")` raises ValueError: see that the value is all digits before you call it.
         `int("-5")` is no error, but no length either.
     """
-    for value in (words.word(3), "-5", "5 5", "0x5", "5.0", f"5{words.word(1)}"):
+    for value in (words.word(3), "-5", "5 5", "0x5", "5.0", f"5{words.word(1)}", ""):
         response = client.ask_raw(upload_head("/echo", value) + words.data(5), "POST")
         expect_status(response, 400)
     target, fields = f"/files/{words.word()}", [("Content-Length", words.word(3))]

@@ -23,6 +23,7 @@ from tester.facts import (
     put_file,
     repeat_if_slow,
     request_bytes,
+    says_close,
 )
 from tester.response import Response
 from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused
@@ -59,6 +60,30 @@ def test_answers_many_requests_on_one_connection(client: Client, words: Words) -
         expect_status(response, 200)
         expect_body(response, word.encode())
         expect_staying(response)
+
+
+def test_safety_on_a_kept_connection(client: Client, words: Words, server: Server) -> None:
+    """A later request on a connection leads out of the folder as little as the first one.
+
+    Why: What was checked for one request says nothing about the next. Each may be an attack
+        (RFC 9110 section 17.3).
+    Hint: Find and check the file for every request, in the function that serves it.
+    """
+    name, secret = f"{words.word()}.txt", words.word(30).encode()
+    (server.scratch / name).write_bytes(secret)
+    inside = put_file(server, f"{words.word()}.txt", words.data(10))
+    connection = client.connect()
+    for target in (inside, f"/files/../{name}", inside, f"/files/%2e%2e/{name}"):
+        response = ask_on(connection, target)
+        if secret in response.body:
+            fail(
+                f"{target}, on a kept connection, brought a file that lies outside the folder",
+                "a 4xx status, and nothing of the file",
+                f"{response.status} {response.reason}, with what is in the file",
+                connection=connection,
+            )
+        if says_close(response):
+            connection = client.connect()
 
 
 def test_keeps_the_connection_on_every_path(client: Client, words: Words, server: Server) -> None:

@@ -39,6 +39,13 @@ def test_answers_three_requests_sent_together(client: Client, words: Words) -> N
     connection.send(join_requests([f"/echo/{text}" for text in texts]))
     expect_answers(connection, [text.encode() for text in texts])
     client.expect_nothing_more(connection)
+    connection = client.connect()
+    connection.send(join_requests([f"/{texts[0]}", f"/echo/{texts[1]}"]))
+    with about("a path that is not known, and a request behind it", connection):
+        response = connection.read_response()
+        expect_status(response, 404)
+        if not says_close(response):
+            expect_answers(connection, [texts[1].encode()])
 
 
 def test_answers_a_hundred_requests_in_order(client: Client, words: Words, server: Server) -> None:

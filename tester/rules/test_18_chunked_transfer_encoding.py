@@ -207,6 +207,17 @@ def test_http_1_0_gets_no_chunks(client: Client) -> None:
     expect_status(response, 200)
     expect_no_field(response, "Transfer-Encoding", "though the request came in HTTP/1.0")
     expect_ticks(response)
+    connection, head = client.connect(), b""
+    connection.send(request_bytes("/stream", version="1.0", connection="keep-alive"))
+    while b"\r\n\r\n" not in head and (data := connection.receive()):
+        head += data  # Its head alone: how such a stream ends is a rule of its own.
+    if b"\ntransfer-encoding:" in head.lower():
+        fail(
+            "the answer has Transfer-Encoding, though the request came in HTTP/1.0",
+            "no field Transfer-Encoding",
+            "chunks, for a client that asked for keep-alive in HTTP/1.0",
+            connection=connection,
+        )
 
 
 @edge
