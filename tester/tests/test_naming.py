@@ -46,11 +46,6 @@ OTHER_MAKE = (
     ),
     ("formatdate(usegmt=True)", "formatdate()", "Date ends in -0000, not in GMT."),
     (
-        "return unquote_to_bytes(path)",
-        "return unquote_to_bytes(unquote_to_bytes(path))",
-        "Escapes are decoded twice.",
-    ),
-    (
         "and accepts_gzip(request)",
         'and b"gzip" in b",".join(request.all(b"accept-encoding"))',
         "gzip is looked for anywhere in Accept-Encoding, and q=0 is overlooked.",

@@ -104,6 +104,7 @@ async function showFile(request, response, name) {
 /** Write the body into a new file, and return its path. */
 async function receive(request, folder) {
   const upload = path.join(folder, `.${crypto.randomUUID()}`);
+  const file = fs.createWriteStream(upload);
   let size = 0;
   try {
     await pipeline(request, async function* (pieces) {
@@ -112,8 +113,10 @@ async function receive(request, folder) {
         if (size > limit) throw new Refusal(413);
         yield piece;
       }
-    }, fs.createWriteStream(upload));
+    }, file);
   } catch (error) {
+    // It may still be on its way to being opened: removed before that, it would come back.
+    if (!file.closed) await new Promise((closed) => file.once("close", closed));
     fs.rmSync(upload, { force: true });
     throw error;
   }
