@@ -536,19 +536,4 @@ MISTAKES = (
         changes=(("        require(BEGINNING.match(line[:100]))\n", ""),),
         words="silent",
     ),
-    Mistake(
-        stage=8,
-        rule="test_head_in_two_packets",
-        title="The front page is sent as soon as the request line is there",
-        changes=(
-            (
-                "    head = reader.read_until(",
-                "    reader.buffer = receive(reader.connection)\n"
-                '    if reader.buffer.startswith(b"GET / "):\n'
-                '        return "GET / HTTP/1.0"\n'
-                "    head = reader.read_until(",
-            ),
-        ),
-        words="answered when only",
-    ),
 )
