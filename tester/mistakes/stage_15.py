@@ -133,7 +133,7 @@ MISTAKES = (
         stage=15,
         rule="test_closes_an_idle_connection",
         title="An idle connection gets 500 before it ends",
-        changes=(("(ConnectionError, BlockingIOError, TimeoutError)", "ConnectionError"),),
+        changes=(("(ConnectionError, BlockingIOError, TimeoutError)", "(ConnectionError,)"),),
         words="one more response came",
     ),
     Mistake(
@@ -314,7 +314,7 @@ MISTAKES = (
                 "kept = threading.local()\nlog_lock = threading.Lock()",
             ),
         ),
-        words="the body has",
+        words="the body",
     ),
     Mistake(
         stage=15,

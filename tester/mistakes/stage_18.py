@@ -709,6 +709,6 @@ MISTAKES = (
                 ("    with log_lock:\n        send_response(reader.connection, response)\n"),
             ),
         ),
-        words="before the stream of another client had ended",
+        words="before the stream of another client had ended / while a stream ran",
     ),
 )
