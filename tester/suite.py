@@ -162,7 +162,7 @@ class Suite:
         self._spins = False
         self._before = ""
         """The kind of the check before, on the first server."""
-        self._ended_alone = 0
+        self._ended_alone = {"requirement": 0, "edge": 0}
         self._met_edges = 0
         """Which start of the first server was the last that was put to an edge case."""
         self._patience = {"requirement": PATIENCE, "edge": PATIENCE}
@@ -273,14 +273,16 @@ class Suite:
         Which check ended the server nobody can tell, so only this counts. A few of them are asked
         at the same time, in their order, each on a process of its own; of an attempt with a port of
         its own there is but one. A server that ends whatever it is asked has been asked enough
-        after ENDED_ALONE of them: then it is no neighbour's fault.
+        after ENDED_ALONE of a kind: then it is no neighbour's fault. Edge cases, however many, are
+        no reason not to ask a requirement again.
         """
         group, item = waiting.group, waiting.item
-        if self._ended_alone >= ENDED_ALONE:
+        kind = read_rule(item).kind
+        if self._ended_alone[kind] >= ENDED_ALONE:
             return waiting.client, waiting.join()
         if group.server is self.server:
             client, error = self._run_fresh(item)
-            self._note_end_alone(error, self.server)
+            self._note_end_alone(kind, error, self.server)
             return client, error
         while group.to_ask_again and (
             item.nodeid not in group.asked_again or len(group.asked_again) < ASKED_AGAIN_AT_ONCE
@@ -292,13 +294,13 @@ class Suite:
         error = again.join()
         if isinstance(error, StartError) or (error and again.server.has_collided()):
             return self._run_here(item)
-        self._note_end_alone(error, again.server)
+        self._note_end_alone(kind, error, again.server)
         return again.client, error
 
-    def _note_end_alone(self, error: BaseException | None, server: Server) -> None:
-        """Count the checks in a row after which also a `server` that had met no other was gone."""
+    def _note_end_alone(self, kind: str, error: BaseException | None, server: Server) -> None:
+        """Count the checks of a kind in a row that also a `server` did not survive alone."""
         ended = isinstance(error, Exception) and is_gone(server)
-        self._ended_alone = self._ended_alone + 1 if ended else 0
+        self._ended_alone[kind] = self._ended_alone[kind] + 1 if ended else 0
 
     def _run_here(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
         """Run a check on the first server; one that waits together with the others of its stage.
