@@ -50,6 +50,7 @@ from tester.ports import (
 
 IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
 STARTUP_TIMEOUT = 10.0  # Seconds until an attempt must listen.
+MOST_READ = 16 * 1024 * 1024  # Bytes of an answer whose length is not told: a check asks for 12 MB.
 PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
 OTHER_PORT_PAUSE = 0.3  # Seconds that an attempt must wait for clients on another port before we
 OTHER_PORT_LONG_PAUSE = 1.5  # believe in that port; the second, where its program reads PORT; and
@@ -330,6 +331,16 @@ class Doubt:
         return now - self._idle < self._pause
 
 
+@dataclass
+class Habits:
+    """What was learnt about an attempt: its program is the same in all its processes."""
+
+    lingers: bool = False
+    """Whether it runs on without listening, as nothing suggests that it exits."""
+    spins: bool = False
+    """Whether it has been found to compute without a pause, though nobody asked for anything."""
+
+
 class Server:
     """A running attempt, in a scratch folder of its own that holds `public` and `public-secret`."""
 
@@ -341,11 +352,13 @@ class Server:
         startup_timeout: float = STARTUP_TIMEOUT,
         memory_limit: int = MEMORY_LIMIT,
         is_copy: bool = False,
+        habits: Habits | None = None,
     ) -> None:
         """Prepare; `start` makes the scratch folder and runs the attempt.
 
         `memory_limit` is in megabytes, for the attempt and all that it starts. A copy runs beside
         another server of ours with the same attempt: a port that both want is never waited for.
+        What one of them learns about the attempt, all know that have its `habits` in common.
         """
         self.attempt = attempt
         self.is_copy = is_copy
@@ -357,13 +370,13 @@ class Server:
         self.starts = 0
         self.patience = PATIENCE
         """Seconds to wait for an answer; fewer, once the attempt has been silent for so long."""
+        self.most_read = MOST_READ
+        """Bytes of an answer of unknown length; fewer, once several answers did not end."""
         self.keeps_open = False
         """Whether a connection stayed open that had to end: the next one is not waited for."""
         self.missed_ends = 0
         """How many connections stayed open so."""
-        self._has_spun = False
-        self._lingers = False
-        """Whether the attempt has run on without listening, as nothing suggests that it exits."""
+        self._habits = habits or Habits()
         self.is_alone = False
         """Whether no copy can run beside it: it has ports of its own, which each would want."""
         self.late_answers = 0
@@ -676,14 +689,14 @@ class Server:
     def wait_for_exit(self) -> int | None:
         """Return the exit code, also of an attempt that is just about to exit; else None."""
         began = time.monotonic()
-        timeout = LESS_EXIT_TIMEOUT if self._lingers else EXIT_TIMEOUT
+        timeout = LESS_EXIT_TIMEOUT if self._habits.lingers else EXIT_TIMEOUT
         while self.exit_code is None:
             seconds = time.monotonic() - began
             busy = seconds < EXIT_PAUSE and not self._family.is_asleep()
             if not busy and self.listens():
                 break
             if seconds > timeout:
-                self._lingers = True
+                self._habits.lingers = True
                 break
             self.output.pause(EXIT_POLL if seconds < EXIT_PAUSE else POLL)
         return self.exit_code
@@ -692,11 +705,11 @@ class Server:
         """Return whether the attempt never rests, though nobody asks it for anything."""
         if not ON_LINUX or self._process is None:
             return False
-        for _ in range(LESS_SPIN_LOOKS if self._has_spun else SPIN_LOOKS):
+        for _ in range(LESS_SPIN_LOOKS if self._habits.spins else SPIN_LOOKS):
             if self._family.is_asleep():
                 return False
             time.sleep(SPIN_PAUSE)  # Not a wait for anything: what is printed must not hurry us.
-        self._has_spun = True
+        self._habits.spins = True
         return self.exit_code is None
 
     def listens(self) -> bool:
@@ -732,7 +745,7 @@ class Server:
             self._watch.end()
         if self.starts:  # Also where Ctrl-C came before we knew the process: it bears our mark.
             # What spins is only ended politely when it is for good.
-            self._family.end(0 if self._has_spun and not remove else GRACE)
+            self._family.end(0 if self._habits.spins and not remove else GRACE)
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)

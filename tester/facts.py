@@ -23,6 +23,7 @@ from tester.results import Pointer
 from tester.wire import (
     END_TIMEOUT,
     MEGABYTE,
+    NO_END,
     BadResponse,
     Connection,
     Record,
@@ -43,6 +44,7 @@ VOCABULARY = 256  # Different words in a random text: a byte chooses one.
 SHORTEST_WORD = 4  # Bytes that a word takes at least, with the space after it.
 LATE_ANSWER = 0.1  # Seconds after which an answer is late, and
 LATE_ANSWERS = 6  # so many in a row that are late: perhaps the server waits for a silence.
+SPINS_AFTER = 1.0  # Seconds of waiting after which we look whether the server computes in vain.
 KEPT = 0.3  # Seconds after which a connection that has not ended is being kept.
 SHORTEST_END_TIMEOUT = 0.01  # The same where it has not come MISSED_ENDS times.
 MISSED_ENDS = 10
@@ -179,7 +181,12 @@ class Client:
 
     def connect(self) -> Connection:
         """Open a connection; it is closed when the check is over. Raises WireError."""
-        connection = Connection(self.server.address, self.record, self.server.patience)
+        connection = Connection(
+            self.server.address,
+            self.record,
+            self.server.patience,
+            most_read=self.server.most_read,
+        )
         self._connections.append(connection)
         return connection
 
@@ -255,6 +262,20 @@ class Client:
                 connection,
             )
         expect_nothing_left(rest, connection)
+
+    def await_end(self, connection: Connection) -> None:
+        """Wait for the end of the connection: not to the last if the server never rests meanwhile.
+
+        A loop that goes on when a client has left will not end by itself. Raises WireError.
+        """
+        try:
+            connection.read_end(min(SPINS_AFTER, connection.patience))
+        except WireError as error:
+            left = connection.patience - SPINS_AFTER
+            late = error.kind in ("silent", "endless")
+            if not late or left <= 0 or self.server.spins():
+                raise
+            connection.read_end(left)
 
     def expect_serving(self) -> None:
         """Raise WireError unless the server takes a client: it gets an answer, or an end.
@@ -697,8 +718,8 @@ def repeat_if_slow(
             scene()
             return
         except (CheckFailed, WireError, BadResponse) as error:
-            silent = isinstance(error, WireError) and error.kind == "silent"
-            if silent or not tries_left or time.monotonic() - began < patience:
+            hopeless = isinstance(error, WireError) and error.kind in NO_END
+            if hopeless or not tries_left or time.monotonic() - began < patience:
                 raise
             if server is not None and server.spins():
                 raise

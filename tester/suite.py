@@ -17,7 +17,16 @@ from typing import Any
 
 import pytest
 
-from tester.attempt import PATIENCE, STARTUP_TIMEOUT, Server, StartError, UsageError, locate
+from tester.attempt import (
+    MOST_READ,
+    PATIENCE,
+    STARTUP_TIMEOUT,
+    Habits,
+    Server,
+    StartError,
+    UsageError,
+    locate,
+)
 from tester.explain import Stopped, explain
 from tester.facts import Client, Words
 from tester.limits import MEMORY_LIMIT
@@ -29,6 +38,8 @@ FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some s
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 SLOW = 0.1  # Seconds: after a check that took longer we look whether the attempt spins.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
+FLOODS = 3  # Answers without end, of checks of a kind: after so many,
+LESS_READ = 1024 * 1024  # fewer bytes of each are read.
 ENDED_ALONE = 4  # Checks in a row that end a fresh process, too: the rest are not asked again.
 ASKED_AGAIN_AT_ONCE = 4  # Checks that are asked again, each on a process of its own.
 BROKEN = ("silent", "endless", "refused")  # What is seen of a server that serves nobody any more.
@@ -146,6 +157,7 @@ class Suite:
             with_directory=stages[-1] >= FIRST_WITH_FILES,
             startup_timeout=startup_timeout,
             memory_limit=memory_limit,
+            habits=Habits(),
         )
         self.server = self._new_server(is_copy=is_copy)
         self.collided = False
@@ -162,10 +174,12 @@ class Suite:
         self._spins = False
         self._before = ""
         """The kind of the check before, on the first server."""
-        self._ended_alone = {"requirement": 0, "edge": 0}
+        self._alone = Alone()
         self._met_edges = 0
         """Which start of the first server was the last that was put to an edge case."""
         self._patience = {"requirement": PATIENCE, "edge": PATIENCE}
+        self._floods = {"requirement": 0, "edge": 0}
+        """How many answers without end there were to checks of each kind."""
         self._starting: Future[object] | None = None
 
     def start_early(self) -> None:
@@ -278,11 +292,11 @@ class Suite:
         """
         group, item = waiting.group, waiting.item
         kind = read_rule(item).kind
-        if self._ended_alone[kind] >= ENDED_ALONE:
+        if self._alone.enough(kind):
             return waiting.client, waiting.join()
         if group.server is self.server:
             client, error = self._run_fresh(item)
-            self._note_end_alone(kind, error, self.server)
+            self._alone.note(kind, error, gone=is_gone(self.server))
             return client, error
         while group.to_ask_again and (
             item.nodeid not in group.asked_again or len(group.asked_again) < ASKED_AGAIN_AT_ONCE
@@ -294,13 +308,8 @@ class Suite:
         error = again.join()
         if isinstance(error, StartError) or (error and again.server.has_collided()):
             return self._run_here(item)
-        self._note_end_alone(kind, error, again.server)
+        self._alone.note(kind, error, gone=is_gone(again.server))
         return again.client, error
-
-    def _note_end_alone(self, kind: str, error: BaseException | None, server: Server) -> None:
-        """Count the checks of a kind in a row that also a `server` did not survive alone."""
-        ended = isinstance(error, Exception) and is_gone(server)
-        self._ended_alone[kind] = self._ended_alone[kind] + 1 if ended else 0
 
     def _run_here(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
         """Run a check on the first server; one that waits together with the others of its stage.
@@ -315,6 +324,7 @@ class Suite:
             untold = ""
         self._revive(rule)
         self.server.patience = self._patience[rule.kind]
+        self.server.most_read = self._most_read(rule.kind)
         if item in self._later:
             return self._run_later(item)
         self._note_edges([item])
@@ -393,6 +403,10 @@ class Suite:
             self._given_up = f"the server could not be started again ({error})"
             raise GivenUp(self._given_up) from None
 
+    def _most_read(self, kind: str) -> int:
+        """Return how many bytes of an answer to a check of this kind are read, at most."""
+        return LESS_READ if self._floods[kind] >= FLOODS else MOST_READ
+
     def _count(self, error: BaseException | None, rule: Rule) -> None:
         """Count the requirements in a row after which the server was gone or stuck.
 
@@ -403,8 +417,10 @@ class Suite:
         self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
         self._before = rule.kind
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
-            kinds = self._patience if rule.kind == "requirement" else ["edge"]
-            self._patience |= dict.fromkeys(kinds, LESS_PATIENCE)
+            self._patience |= dict.fromkeys(kinds_after(rule), LESS_PATIENCE)
+        if isinstance(error, WireError) and error.kind == "flood":
+            for kind in kinds_after(rule):
+                self._floods[kind] += 1
         refused = isinstance(error, WireError) and error.kind == "refused"
         if isinstance(error, WireError):
             self.server.wait_for_exit()  # It may be just about to exit, or to listen no more.
@@ -425,6 +441,37 @@ class Suite:
                 words = SAID_OF[state].format(reason=self.server.stopped)
                 self._given_up = f"the server {words} the {count} checks before"
                 self._given_up_at = rule.stage
+
+
+class Alone:
+    """What became of the checks that were asked again, each alone on a fresh process."""
+
+    def __init__(self) -> None:
+        """None has been yet."""
+        self._ended = {"requirement": 0, "edge": 0}
+
+    def note(self, kind: str, error: BaseException | None, *, gone: bool) -> None:
+        """Note how a check of this kind ended, and whether its process was `gone` then.
+
+        One that has passed counts for nothing if it is: of a server that takes one client and no
+        other, some checks want no more.
+        """
+        if not gone:
+            self._ended[kind] = 0
+        elif isinstance(error, Exception):
+            self._ended[kind] += 1
+
+    def enough(self, kind: str) -> bool:
+        """Return whether so many of a kind have ended their process that no other is asked."""
+        return self._ended[kind] >= ENDED_ALONE
+
+
+def kinds_after(rule: Rule) -> tuple[str, ...]:
+    """Return the kinds of checks that may be hurried, as a check of `rule` has cost much time.
+
+    An edge case's fault must never cost a requirement; a requirement's costs the stage anyway.
+    """
+    return ("requirement", "edge") if rule.kind == "requirement" else ("edge",)
 
 
 def is_broken(error: BaseException | None) -> bool:

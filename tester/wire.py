@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tester.attempt import PATIENCE, Address
+from tester.attempt import MOST_READ, PATIENCE, Address
 from tester.response import Malformed, Response, ResponseReader
 from tester.results import Direction, Message
 
@@ -22,12 +22,17 @@ SMALLEST_SEGMENT = 88  # Bytes, on Linux
 PIECE = 256 * 1024  # Bytes that one recv brings at most.
 MEGABYTE = 1024 * 1024
 MOST = 128 * MEGABYTE  # Bytes of one connection: a server that sends more will not end any more.
-MOST_READ = 16 * MEGABYTE  # The same of one answer whose length is not told: a check asks for 12.
 LIFETIME = 25.0  # Seconds of one connection, for the same reason: a drip is endless too.
+LONGEST_DRIP = 8.0  # Seconds of an answer that brings less than
+LEAST = 256 * 1024  # bytes in that time; it is another one
+DRIP_PAUSE = 2.0  # after so many seconds in which nothing came.
 DRIP = 0.5  # Seconds: bytes that came so shortly before the deadline make it a drip, no silence.
 CLOSE_WAIT = 8  # Linux's number for the state of a connection that the other side has closed.
 KEPT_CUTS = 8  # Of one message's packets: who wants to see more of them does not want to see any.
 KEPT = 64 * 1024  # Bytes of one message that are kept in the record; of more, head and end.
+
+
+NO_END = ("silent", "endless", "flood")  # Kinds of WireError: what was waited for never came.
 
 
 class WireError(Exception):
@@ -171,9 +176,11 @@ class Connection:
         record: Record | None = None,
         patience: float = ANSWER_TIMEOUT,
         begun: socket.socket | None = None,
+        most_read: int = MOST_READ,
     ) -> None:
         """Connect. `patience` is how many seconds to wait for an answer, unless told otherwise.
 
+        Of an answer whose length is not told, `most_read` bytes are read, and a few more at most.
         A socket that has `begun` to connect is taken over. Raises WireError where nobody listens.
         """
         self.address = address
@@ -186,6 +193,11 @@ class Connection:
         """What came, and when: seconds since the connection was opened."""
         self._extra = b""
         self._received = 0
+        self._before = 0
+        """How many bytes had come when the last answer had been read to its end."""
+        self._drip = (0.0, 0)
+        """When the first of those bytes came that are still coming, and how many had before."""
+        self._most_read = most_read
         self._opened = time.monotonic()
         self._busy = 0.0
         """When anything was last sent or received, in seconds since the connection was opened."""
@@ -230,14 +242,22 @@ class Connection:
                 time.sleep(pause)  # Not a wait for anything: the gap is what is being tested.
             self.send(piece)
 
-    def receive(self, seconds: float | None = None, doing: str = "answering") -> bytes:
-        """Return the next bytes, b"" at the end. Raises WireError after `seconds` or at a reset."""
+    def receive(
+        self, seconds: float | None = None, doing: str = "answering", *, tells_length: bool = False
+    ) -> bytes:
+        """Return the next bytes, b"" at the end. Raises WireError after `seconds` or at a reset.
+
+        And where the answer does not end: a long one is only right if it `tells_length`.
+        """
         seconds = self.patience if seconds is None else seconds
         if self._extra:
             data, self._extra = self._extra, b""
             return data
-        if self._received > MOST or self.seconds > LIFETIME:
-            self._fail_endless(doing, MOST if self._received > MOST else 0)
+        most = MOST if tells_length else min(MOST, self._before + self._most_read)
+        if self._received > most:
+            self._fail_endless(doing, MOST if most == MOST else self._most_read)
+        if self.seconds > LIFETIME or self._drips():
+            self._fail_endless(doing)
         self.socket.settimeout(max(seconds, 0.001))
         try:
             data = self.socket.recv(PIECE)
@@ -252,8 +272,10 @@ class Connection:
             self._end("the server reset the connection")
             raise WireError("reset", self, doing) from None
         if data:
-            self._received += len(data)
             self._busy = self.seconds
+            if not self.arrivals or self._busy - self.arrivals[-1][0] > DRIP_PAUSE:
+                self._drip = (self._busy, self._received)
+            self._received += len(data)
             self.record.add("received", data, self._busy, self.number)
             self.arrivals.append((self._busy, data))
         else:
@@ -269,14 +291,13 @@ class Connection:
         Interim responses (1xx) are skipped unless `interim`. Raises WireError and BadResponse.
         """
         deadline = time.monotonic() + (self.patience if seconds is None else seconds)
-        most = self._received + MOST_READ
         reader = ResponseReader(method)
         while not reader.complete:
-            if self._received > most and (
-                not reader.response or reader.response.framing != "length"
-            ):
-                self._fail_endless("ending its answer", MOST_READ)
-            data = self.receive(self._time_left(deadline, "ending its answer"))
+            tells = reader.response is not None and reader.response.framing == "length"
+            if not tells and self._received > self._before + self._most_read:
+                self._fail_endless("ending its answer", self._most_read)
+            seconds = self._time_left(deadline, "ending its answer")
+            data = self.receive(seconds, tells_length=tells)
             try:
                 if data:
                     reader.feed(data)
@@ -287,17 +308,28 @@ class Connection:
             except Malformed as cause:
                 raise BadResponse(self, cause) from None
         self._extra = reader.extra
+        self._note_answer()
         return reader.response
+
+    def _note_answer(self) -> None:
+        """Note that an answer has been read to its end: what comes from now on is another one."""
+        self._before = self._received - len(self._extra)
+        self._drip = (self.seconds, self._before)
+
+    def _drips(self) -> bool:
+        """Return whether bytes come all the time, and yet too few for an answer that ever ends."""
+        since, before = self._drip
+        if not self.arrivals or self.arrivals[-1][0] - since < LONGEST_DRIP:
+            return False
+        return self._received - before < LEAST
 
     def read_end(self, seconds: float = END_TIMEOUT, doing: str = "hanging up") -> bytes:
         """Return all that still comes until the server closes. Raises WireError if it does not."""
         deadline = time.monotonic() + seconds
-        most = self._received + MOST_READ
+        self._note_answer()
         rest = []
         while data := self.receive(self._time_left(deadline, doing), doing):
             rest.append(data)
-            if self._received > most:
-                self._fail_endless(doing, MOST_READ)
         return b"".join(rest)
 
     def _fail_endless(self, doing: str, most: int = 0) -> None:

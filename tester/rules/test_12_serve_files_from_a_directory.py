@@ -102,7 +102,8 @@ def download(connection: Connection, target: str, file: BinaryIO, size: int) -> 
         if received >= size:
             break
         connection.arrivals.clear()
-        data = connection.receive(doing=f"sending the body: {received} of {size} bytes had come")
+        doing = f"sending the body: {received} of {size} bytes had come"
+        data = connection.receive(doing=doing, tells_length=True)
         expect(data, f"the connection ended when {received} of {size} bytes had come")
     expect(received == size, f"the body has {received} bytes, not {size}")
 
