@@ -28,7 +28,7 @@ from tester.facts import (
 from tester.response import Response
 from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused
 from tester.suite import edge, waits
-from tester.wire import Connection, WireError
+from tester.wire import NO_END, Connection, WireError
 
 STAGE = 15
 IDLE_DEADLINE = 11.0  # Seconds until an idle connection must have ended; 10 are promised.
@@ -268,7 +268,7 @@ def test_busy_connection_stays_open(client: Client, words: Words) -> None:
             try:
                 response = ask_on(connection, f"/echo/{word}")
             except WireError as error:
-                if error.kind == "silent":
+                if error.kind in NO_END:
                     raise
                 fail(
                     f"a busy connection was closed after {connection.seconds:.1f} s",
@@ -424,7 +424,7 @@ def test_head_has_its_time_from_its_first_byte(client: Client, words: Words) -> 
                 connection.send(piece)
             response = connection.read_response()
         except WireError as error:
-            if error.kind == "silent":
+            if error.kind in NO_END:
                 raise
             response = None
         if response is None or response.status == 408:
