@@ -377,6 +377,8 @@ class Server:
         self.missed_ends = 0
         """How many connections stayed open so."""
         self._habits = habits or Habits()
+        self._waited_for = 0
+        """Which start it was whose process we have waited for in vain to exit."""
         self.is_alone = False
         """Whether no copy can run beside it: it has ports of its own, which each would want."""
         self.late_answers = 0
@@ -690,13 +692,14 @@ class Server:
         """Return the exit code, also of an attempt that is just about to exit; else None."""
         began = time.monotonic()
         timeout = LESS_EXIT_TIMEOUT if self._habits.lingers else EXIT_TIMEOUT
+        timeout = EXIT_PAUSE if self._waited_for == self.starts else timeout
         while self.exit_code is None:
             seconds = time.monotonic() - began
             busy = seconds < EXIT_PAUSE and not self._family.is_asleep()
             if not busy and self.listens():
                 break
             if seconds > timeout:
-                self._habits.lingers = True
+                self._habits.lingers, self._waited_for = True, self.starts
                 break
             self.output.pause(EXIT_POLL if seconds < EXIT_PAUSE else POLL)
         return self.exit_code

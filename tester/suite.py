@@ -38,8 +38,10 @@ FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some s
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 SLOW = 0.1  # Seconds: after a check that took longer we look whether the attempt spins.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
-FLOODS = 3  # Answers without end, of checks of a kind: after so many,
-LESS_READ = 1024 * 1024  # fewer bytes of each are read.
+DRIPS = 2  # Checks of a kind that an answer without end came to: from then on, less patience; and
+FLOODS = 3  # if it was a flood, after so many checks
+LESS_READ = 1024 * 1024  # fewer bytes of each answer are read.
+KINDS = ("requirement", "edge")
 ENDED_ALONE = 4  # Checks in a row that end a fresh process, too: the rest are not asked again.
 ASKED_AGAIN_AT_ONCE = 4  # Checks that are asked again, each on a process of its own.
 BROKEN = ("silent", "endless", "refused")  # What is seen of a server that serves nobody any more.
@@ -163,6 +165,8 @@ class Suite:
         self.collided = False
         """Whether the first server is a copy that could not run: a port that it wants is taken."""
         self._spares: list[Server] = []
+        self._spares_by_kind: list[tuple[str, Server]] = []
+        """Those whose checks are hurried by what others have found out."""
         self._waiting: dict[str, Waiting] = {}
         self._later: list[pytest.Item] = []
         self._failures_in_a_row = dict.fromkeys(MAX_FAILURES_IN_A_ROW, 0)
@@ -177,9 +181,8 @@ class Suite:
         self._alone = Alone()
         self._met_edges = 0
         """Which start of the first server was the last that was put to an edge case."""
-        self._patience = {"requirement": PATIENCE, "edge": PATIENCE}
-        self._floods = {"requirement": 0, "edge": 0}
-        """How many answers without end there were to checks of each kind."""
+        self._patience = dict.fromkeys(KINDS, PATIENCE)
+        self._endless = Endless()
         self._starting: Future[object] | None = None
 
     def start_early(self) -> None:
@@ -235,18 +238,26 @@ class Suite:
             stage = rule.stage if len(self.stages) > 1 else rule.stage >= FIRST_WITH_CROWDS
             groups.setdefault((stage, rule.kind), []).append(item)
         for group in groups.values():
-            self._wait_on(self._add_spare(), group)
+            self._wait_on(self._add_spare(group[0]), group)
 
-    def _add_spare(self) -> Server:
-        """Return another server of the attempt, not started yet; it is stopped in the end."""
-        self._spares.append(self._new_server(is_copy=True))
-        return self._spares[-1]
+    def _add_spare(self, item: pytest.Item) -> Server:
+        """Return another server for checks of the kind of `item`, not started yet.
+
+        It is stopped in the end.
+        """
+        kind, server = read_rule(item).kind, self._new_server(is_copy=True)
+        self._spares.append(server)
+        if len(self.stages) == 1:
+            self._spares_by_kind.append((kind, server))
+            self._hurry(kind, server)
+        return server
 
     def _wait_on(self, server: Server, items: list[pytest.Item]) -> Group:
         """Run `items`, all at once, on `server` as soon as it has started."""
         first = server is self.server
         started = self._starting if first else in_background(server.start)
-        group = Group(server, items, started, self.words, may_stop=not first)
+        learn = self._learn if len(self.stages) == 1 else None
+        group = Group(server, items, started, self.words, learn, may_stop=not first)
         self._waiting |= {waiting.item.nodeid: waiting for waiting in group.members}
         return group
 
@@ -272,6 +283,7 @@ class Suite:
             error = Stopped(client.server.stopped)
         if client.server is self.server:
             self._count(error, rule)
+            self._learn(error, rule)
         if error is not None:
             self.collided = self.collided or self.server.has_collided()
         if isinstance(error, Exception):
@@ -302,7 +314,7 @@ class Suite:
             item.nodeid not in group.asked_again or len(group.asked_again) < ASKED_AGAIN_AT_ONCE
         ):
             other = group.to_ask_again.pop(0).item
-            (again,) = self._wait_on(self._add_spare(), [other]).members
+            (again,) = self._wait_on(self._add_spare(other), [other]).members
             group.asked_again[other.nodeid] = self._waiting.pop(other.nodeid)
         again = group.asked_again.pop(item.nodeid)
         error = again.join()
@@ -324,7 +336,7 @@ class Suite:
             untold = ""
         self._revive(rule)
         self.server.patience = self._patience[rule.kind]
-        self.server.most_read = self._most_read(rule.kind)
+        self.server.most_read = self._endless.most_read(rule.kind)
         if item in self._later:
             return self._run_later(item)
         self._note_edges([item])
@@ -403,9 +415,21 @@ class Suite:
             self._given_up = f"the server could not be started again ({error})"
             raise GivenUp(self._given_up) from None
 
-    def _most_read(self, kind: str) -> int:
-        """Return how many bytes of an answer to a check of this kind are read, at most."""
-        return LESS_READ if self._floods[kind] >= FLOODS else MOST_READ
+    def _learn(self, error: BaseException | None, rule: Rule) -> None:
+        """Read less of the answers to come, if several before had no end: on all processes.
+
+        Where more than one stage is graded, what checks that wait find out says nothing to others:
+        a later stage must not cost an earlier one anything.
+        """
+        self._endless.note(error, rule)
+        for kind, server in self._spares_by_kind:
+            self._hurry(kind, server)
+
+    def _hurry(self, kind: str, server: Server) -> None:
+        """Let checks of a kind on a process of their own wait no longer than is known to do."""
+        if self._endless.drips(kind):
+            server.patience = self._patience[kind] = LESS_PATIENCE
+        server.most_read = self._endless.most_read(kind)
 
     def _count(self, error: BaseException | None, rule: Rule) -> None:
         """Count the requirements in a row after which the server was gone or stuck.
@@ -417,10 +441,7 @@ class Suite:
         self._stuck = isinstance(error, WireError) and error.kind in ("silent", "endless")
         self._before = rule.kind
         if self._stuck:  # It had all the time it needs: from now on we lose less of it.
-            self._patience |= dict.fromkeys(kinds_after(rule), LESS_PATIENCE)
-        if isinstance(error, WireError) and error.kind == "flood":
-            for kind in kinds_after(rule):
-                self._floods[kind] += 1
+            self._patience |= dict.fromkeys(kinds_after(rule.kind), LESS_PATIENCE)
         refused = isinstance(error, WireError) and error.kind == "refused"
         if isinstance(error, WireError):
             self.server.wait_for_exit()  # It may be just about to exit, or to listen no more.
@@ -448,7 +469,7 @@ class Alone:
 
     def __init__(self) -> None:
         """None has been yet."""
-        self._ended = {"requirement": 0, "edge": 0}
+        self._ended = dict.fromkeys(KINDS, 0)
 
     def note(self, kind: str, error: BaseException | None, *, gone: bool) -> None:
         """Note how a check of this kind ended, and whether its process was `gone` then.
@@ -466,12 +487,37 @@ class Alone:
         return self._ended[kind] >= ENDED_ALONE
 
 
-def kinds_after(rule: Rule) -> tuple[str, ...]:
-    """Return the kinds of checks that may be hurried, as a check of `rule` has cost much time.
+class Endless:
+    """How many checks of each kind met an answer without end: drop by drop, or as a flood."""
+
+    def __init__(self) -> None:
+        """None has yet."""
+        self._counts = {(kind, how): 0 for kind in KINDS for how in ("endless", "flood")}
+        self._lock = threading.Lock()
+
+    def note(self, error: BaseException | None, rule: Rule) -> None:
+        """Count it if a check of `rule` ended so."""
+        if not isinstance(error, WireError) or ("edge", error.kind) not in self._counts:
+            return
+        with self._lock:
+            for kind in kinds_after(rule.kind):
+                self._counts[kind, error.kind] += 1
+
+    def drips(self, kind: str) -> bool:
+        """Return whether no answer to a check of this kind is likely to end."""
+        return self._counts[kind, "endless"] >= DRIPS
+
+    def most_read(self, kind: str) -> int:
+        """Return how many bytes of an answer to a check of this kind are read, at most."""
+        return LESS_READ if self._counts[kind, "flood"] >= FLOODS else MOST_READ
+
+
+def kinds_after(kind: str) -> tuple[str, ...]:
+    """Return the kinds of checks that may be hurried, as one of this kind has cost much time.
 
     An edge case's fault must never cost a requirement; a requirement's costs the stage anyway.
     """
-    return ("requirement", "edge") if rule.kind == "requirement" else ("edge",)
+    return KINDS if kind == "requirement" else ("edge",)
 
 
 def is_broken(error: BaseException | None) -> bool:
@@ -534,11 +580,16 @@ class Group:
         items: list[pytest.Function],
         started: Future[object],
         words: Callable[[str], Words],
+        learn: Callable[[BaseException | None, Rule], None] | None,
         *,
         may_stop: bool,
     ) -> None:
-        """Run `items` as soon as the server has `started`; `may_stop` it when all have passed."""
+        """Run `items` as soon as the server has `started`; `may_stop` it when all have passed.
+
+        What a check has ended with is told to `learn` at once.
+        """
         self.server = server
+        self._learn = learn
         self.to_ask_again: list[Waiting] = []
         """In their order: those that have failed, if the server did not survive."""
         self.asked_again: dict[str, Waiting] = {}
@@ -554,12 +605,14 @@ class Group:
             Waiting(item, Client(server, words(item.name)), started, self) for item in items
         ]
 
-    def note_end(self, error: BaseException | None) -> None:
+    def note_end(self, error: BaseException | None, item: pytest.Item) -> None:
         """Note that a check has ended; after the last, a server that nobody needs is stopped.
 
         It would only take time from the others. One that a check has failed on is still needed,
         to explain that.
         """
+        if self._learn:
+            self._learn(error, read_rule(item))
         with self._lock:
             self._running -= 1
             self._has_failed = self._has_failed or isinstance(error, Exception)
@@ -599,7 +652,7 @@ class Waiting:
         if error := self._started.exception():
             return error
         error = call(self.item.function, self.client)
-        self.group.note_end(error)
+        self.group.note_end(error, self.item)
         return error
 
     @property
