@@ -265,7 +265,8 @@ class Suite:
         """Run one check; what it raises has been put into words in `failures`."""
         rule = read_rule(item)
         waiting = self._waiting.pop(item.nodeid, None)
-        if waiting and not waiting.done and rule.stage >= self._given_up_at:
+        over = bool(self._given_up) and rule.stage >= self._given_up_at
+        if waiting and not waiting.done and over:
             self._revive(rule)  # It is in vain to wait: this says why.
         error = waiting.join() if waiting else None
         if isinstance(error, StartError) or (error and waiting and waiting.server.has_collided()):
@@ -277,7 +278,9 @@ class Suite:
             self._spins = time.monotonic() - began > SLOW and self.server.spins()
         else:
             client = waiting.client
-            if waiting.may_be_anothers_fault():
+            if over and isinstance(error, Exception) and is_gone(waiting.server):
+                self._revive(rule)  # Another check may have ended it; nobody is asked again.
+            if not over and waiting.may_be_anothers_fault():
                 client, error = self._ask_again(waiting)
         if isinstance(error, Exception) and client.server.stopped:
             error = Stopped(client.server.stopped)
@@ -616,9 +619,17 @@ class Group:
         with self._lock:
             self._running -= 1
             self._has_failed = self._has_failed or isinstance(error, Exception)
-            is_over = self._may_stop and not self._running and not self._has_failed
+            is_over = self._may_stop and not self._running
         if is_over:
-            in_background(self.server.stop)
+            in_background(self._retire if self._has_failed else self.server.stop)
+
+    def _retire(self) -> None:
+        """Let a server that is needed to explain failures, and that spins, take no time of others'.
+
+        Each client that has left may have left a loop behind.
+        """
+        if self.server.spins():
+            self.server.make_way()
 
     def is_spoilt(self) -> bool:
         """Return whether the server did not survive the group, so that any may have ended it.
