@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
+from tester import suite
+from tester.attempt import MOST_READ
+from tester.facts import CheckFailed
 from tester.ladder import read_server
 from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, is_edge, source
+from tester.suite import KINDS
 from tester.tests.conftest import WriteAttempt, fixed_port, grade
+from tester.wire import WireError
 
 EXIT = '__import__("os")._exit(1)'
 PORT = re.compile(r'os\.environ\.get\("PORT", "4221"\)')
@@ -144,3 +149,126 @@ def test_what_costs_requirements_all_the_same_is_argued() -> None:
     edges = {one.title for one in MISTAKES if is_edge(one)}
     assert COSTS_REQUIREMENTS.keys() <= edges
     assert all(len(reason.split()) >= 5 for reason in COSTS_REQUIREMENTS.values())
+
+
+class FakeServer:
+    """A server that starts nothing and opens nothing; `gone` tells what has become of it."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.gone = False
+
+
+@dataclass
+class FakeGroup:
+    """A group of checks whose server is the first one."""
+
+    server: FakeServer
+
+
+@dataclass
+class FakeWaiting:
+    """A check that has failed together with others."""
+
+    item: str
+    group: FakeGroup
+    client: str = "as it was in the group"
+
+    def join(self) -> Exception:
+        """Return how it has failed in the group."""
+        return CheckFailed(self.client)
+
+
+class AskedAgain:
+    """A suite whose checks are asked again without a process: each ends as it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(suite, "Server", FakeServer)
+        monkeypatch.setattr(suite, "is_gone", lambda server: server.gone)
+        monkeypatch.setattr(suite, "read_rule", lambda item: FakeRule(item))
+        self.suite = suite.Suite(__file__, None, range(3, 4), 0, 1.0)
+        self.suite._run_fresh = self.run_fresh  # type: ignore[method-assign]
+        self.asked = 0
+
+    def run_fresh(self, _: str) -> tuple[str, Exception | None]:
+        """Count it, and end as told."""
+        self.asked += 1
+        self.suite.server.gone = self.gone  # type: ignore[attr-defined]
+        return "alone", CheckFailed("alone") if self.fails else None
+
+    def ask(self, kind: str, *, fails: bool = True, gone: bool = True) -> bool:
+        """Ask a check of this kind again; return whether it was run."""
+        self.fails, self.gone = fails, gone
+        before, group = self.asked, FakeGroup(self.suite.server)  # type: ignore[arg-type]
+        client, error = self.suite._ask_again(FakeWaiting(kind, group))  # type: ignore[arg-type]
+        was_run = self.asked > before
+        assert str(error) == (("alone" if fails else "None") if was_run else client)
+        return was_run
+
+
+@dataclass
+class FakeRule:
+    """A rule of which only the kind matters."""
+
+    kind: str
+
+
+def test_what_ends_each_fresh_process_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After ENDED_ALONE of a kind in a row that end a fresh process too, none of it is asked."""
+    again = AskedAgain(monkeypatch)
+    assert all(again.ask("edge") for _ in range(suite.ENDED_ALONE))
+    assert not again.ask("edge")
+    assert all(again.ask("requirement") for _ in range(suite.ENDED_ALONE))
+    assert not again.ask("requirement")
+    assert again.asked == 2 * suite.ENDED_ALONE
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["passes", "fails"])
+def test_a_process_that_lives_on_begins_the_count_anew(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a row: one that leaves its process alive, however it ends, breaks the row of its kind."""
+    again = AskedAgain(monkeypatch)
+    for _ in range(3):
+        assert all(again.ask("edge") for _ in range(suite.ENDED_ALONE - 1))
+        assert again.ask("edge", fails=fails, gone=False)
+    assert all(again.ask("requirement") for _ in range(suite.ENDED_ALONE - 1))
+    assert again.ask("edge", gone=False)  # Of the other kind: the row goes on.
+    assert again.ask("requirement")
+    assert not again.ask("requirement")
+
+
+def test_one_that_passes_and_ends_its_process_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that takes one client and no other lets some checks pass: the row goes on."""
+    again = AskedAgain(monkeypatch)
+    assert all(again.ask("edge") for _ in range(suite.ENDED_ALONE - 1))
+    assert all(again.ask("edge", fails=False) for _ in range(suite.ENDED_ALONE))
+    assert again.ask("edge")
+    assert not again.ask("edge")
+
+
+@dataclass
+class FakeError(WireError):
+    """The end of a conversation that never took place."""
+
+    kind: str
+
+
+def hurried(endless: suite.Endless) -> list[str]:
+    """Return the kinds of checks for which less is read, or waited for less long."""
+    return [kind for kind in KINDS if endless.drips(kind) or endless.most_read(kind) < MOST_READ]
+
+
+@pytest.mark.parametrize(("how", "enough"), [("endless", suite.DRIPS), ("flood", suite.FLOODS)])
+def test_edge_cases_without_end_hurry_no_requirement(how: str, enough: int) -> None:
+    """Only several answers without end hurry others; those to requirements hurry all."""
+    for kind, kinds in (("edge", ["edge"]), ("requirement", ["requirement", "edge"])):
+        endless, rule = suite.Endless(), FakeRule(kind)
+        for _ in range(enough):
+            assert hurried(endless) == []
+            endless.note(CheckFailed("for another reason"), rule)  # type: ignore[arg-type]
+            endless.note(FakeError(how), rule)  # type: ignore[arg-type]
+        assert hurried(endless) == kinds
