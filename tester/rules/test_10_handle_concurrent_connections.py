@@ -533,7 +533,7 @@ def play_round(client: Client, words: Words) -> None:
                 elif number % 3 == 0:  # One in three is reset, not closed.
                     connection.reset()
         if client.server.spins():  # Each client would make it slower.
-            expect_idle(client.server)
+            expect_idle(client.server, SETTLING / 2)
 
 
 def await_answer(connection: Connection) -> None:
@@ -575,15 +575,15 @@ def count_held(server: Server) -> tuple[int, ...]:
     return descriptors, threads, count
 
 
-def expect_idle(server: Server) -> None:
+def expect_idle(server: Server, seconds: float = SETTLING) -> None:
     """Fail if the server uses the processor all the time, although no client is there."""
-    deadline = time.monotonic() + SETTLING
+    deadline = time.monotonic() + seconds
     while (used := measure_use(server)) > BUSY:
         if time.monotonic() > deadline:
             fail(
                 f"the server is busy though no client is there: {used:.0%} of a processor's time",
                 "a server that sleeps until a client comes",
-                f"{used:.0%} of the time of one processor, {SETTLING:g} s long",
+                f"{used:.0%} of the time of one processor, {seconds:g} s long",
                 likely='Does a loop go on when `recv` returns `b""`, or ask again and again?',
             )
 
