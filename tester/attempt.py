@@ -733,21 +733,24 @@ class Server:
         """Stop the attempt and run it again, on another port unless `same_port`. Raises StartError.
 
         Another port, as the old one may not be free at once: whether it is, is a rule of its own.
+        That rule has a connection open, which the attempt may wait for: so it is killed at once.
         """
-        self.stop(remove=False)
+        self.stop(remove=False, grace=0 if same_port or self._habits.spins else GRACE)
         if not same_port:
             self.requested_port = free_port()
         return self.start(patient=not same_port)
 
-    def stop(self, *, remove: bool = True) -> None:
+    def stop(self, *, remove: bool = True, grace: float = GRACE) -> None:
         """End the attempt and all that it started; `remove` the scratch folder too.
+
+        It is asked to end, and has `grace` seconds for that; 0 does not ask.
 
         All of it, also where Ctrl-C comes meanwhile: then once more, and KeyboardInterrupt after.
         """
-        with wholly(lambda: self._stop(remove)):
+        with wholly(lambda: self._stop(remove, grace)):
             pass
 
-    def _stop(self, remove: bool) -> None:
+    def _stop(self, remove: bool, grace: float) -> None:
         """End all that there is, as far as nobody interrupts us; to begin again does no harm."""
         with self._lock:
             self._over = self._over or remove
@@ -755,8 +758,7 @@ class Server:
         if self._watch is not None:
             self._watch.end()
         if self.starts:  # Also where Ctrl-C came before we knew the process: it bears our mark.
-            # What spins is only ended politely when it is for good.
-            self._family.end(0 if self._habits.spins and not remove else GRACE)
+            self._family.end(grace)
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)

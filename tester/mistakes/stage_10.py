@@ -163,6 +163,18 @@ MISTAKES = (
     Mistake(
         stage=10,
         rule="test_nothing_leaks",
+        title="The connection of each malformed request is copied, and the copy is never closed",
+        changes=(
+            (
+                "        response = error_page(str(error))\n",
+                "        response = error_page(str(error))\n        os.dup(connection.fileno())\n",
+            ),
+        ),
+        words="descriptors were left behind",
+    ),
+    Mistake(
+        stage=10,
+        rule="test_nothing_leaks",
         title="The thread of a client that broke off waits for ever",
         changes=(
             (

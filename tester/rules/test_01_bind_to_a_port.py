@@ -10,7 +10,7 @@ from tester.suite import edge, restarts, until, waits
 from tester.wire import Connection, WireError
 
 STAGE = 1
-CLIENTS = 120  # One after the other; but no more than
+CLIENTS = 105  # One after the other; but no more than
 FEWEST = 20  # if these took longer than
 LONG_ENOUGH = 10.0  # seconds.
 
