@@ -388,6 +388,8 @@ class Server:
         """Whether it answers only when nothing came for a while, or when a client half-closes."""
         self._marker = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
+        self._may_run = False
+        """Whether anything may be there that has not been stopped."""
         self._family = Family(self._marker)
         self._memory_limit = memory_limit
         self._watch: Watch | None = None
@@ -533,6 +535,7 @@ class Server:
             protect(self._family, self.scratch)
             self.scratch.mkdir(0o700, exist_ok=True)
             self.public.mkdir(exist_ok=True)
+            self._may_run = True
             try:
                 with self._family.marking():
                     self._process = subprocess.Popen(
@@ -754,17 +757,18 @@ class Server:
         """End all that there is, as far as nobody interrupts us; to begin again does no harm."""
         with self._lock:
             self._over = self._over or remove
-            process = self._process
+            process, may_run = self._process, self._may_run
         if self._watch is not None:
             self._watch.end()
-        if self.starts:  # Also where Ctrl-C came before we knew the process: it bears our mark.
+        if may_run:  # Also where Ctrl-C came before we knew the process: it bears our mark.
             self._family.end(grace)
         if process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
             self._family.pids()  # Buries who was left behind by those that have ended last.
             self.output.close()
-            self._process = None  # Last: who is interrupted before this begins again.
+            self._process = None
+        self._may_run = False  # Last: who is interrupted before this begins again.
         if remove:
             self._turn.release()
             shutil.rmtree(self.scratch, ignore_errors=True)

@@ -142,12 +142,17 @@ class Family:
 
     def _named(self) -> list[int]:
         """Return all that have our mark in their environment."""
-        return [one.pid for one in psutil.process_iter() if self._is_named(one) and _runs(one)]
+        return [pid for pid in psutil.pids() if self._is_named(pid)]
 
-    def _is_named(self, process: psutil.Process) -> bool:
-        """Return whether a process has our mark in its environment."""
-        with contextlib.suppress(*GONE):
-            return process.environ().get(MARKER) == self.marker
+    def _is_named(self, pid: int) -> bool:
+        """Return whether a process runs that has our mark in its environment."""
+        with contextlib.suppress(*GONE, OSError):
+            if ON_LINUX:  # Much quicker, and there may be hundreds of processes.
+                with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
+                    found = f"{MARKER}={self.marker}".encode() in file.readall().split(b"\0")
+                return found and not self._bury(pid)
+            process = psutil.Process(pid)
+            return process.environ().get(MARKER) == self.marker and _runs(process)
         return False
 
     def all_pids(self) -> list[int]:
