@@ -69,12 +69,14 @@ SPIN_LOOKS, SPIN_PAUSE = 25, 0.02  # Looks, and seconds between two: what never 
 LESS_SPIN_LOOKS = 2  # fewer, where it has done so before.
 LAST_PRIORITY = 19  # Of processes: all others come first.
 KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
+FEW, GATHER = 4096, 0.003  # Bytes: after fewer, these seconds until we read on.
 END_PAUSE = 0.3  # Seconds until the output of a program that exits has ended, and
 FINISH_TIMEOUT = 5.0  # until we have read what it left to read.
 LONGEST_LINE = 2000  # Characters of one line of it that are shown; of more, head and end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_POLL = 0.05  # The same, where looking takes long.
+COPY_POLL = 0.02  # The same for a copy, which nobody waits for in a hurry.
 LISTENS = "0A"  # What that table says of a socket that listens.
 TRACEBACK = "Traceback (most recent call last)"  # How Python begins to tell of an error.
 TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
@@ -217,6 +219,8 @@ class Output:
                         del self._data[:-KEPT_OUTPUT]
                     self.written += len(data)
                     self._changed.notify_all()
+                if len(data) < FEW:
+                    time.sleep(GATHER)  # A line for each request: several are read as one.
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -587,7 +591,8 @@ class Server:
                     " opening a port (are bind and listen called?)"
                 )
             took = time.monotonic() - looked  # Others start their attempts too.
-            self.output.pause(min(max(POLL, 5 * took), LONGEST_POLL))
+            poll = COPY_POLL if self.is_copy else POLL
+            self.output.pause(min(max(poll, 5 * took), LONGEST_POLL))
 
     def _choose(self, found: Address) -> Address:
         """Return what to grade: what was `found`, but of several ports of its own, a better one.

@@ -397,7 +397,7 @@ def _expect_stored_as(client: Client, server: Server, name: str) -> None:
             f"a file {name!r} of {len(content)} bytes in the folder of --directory",
             _describe(path),
         )
-        expect_stored(client, target, content)
+    expect_stored(client, target, content)
 
 
 @edge
