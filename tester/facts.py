@@ -6,6 +6,7 @@ And the means to get answers: `Client`, which asks, and `Words`, which makes up 
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
 import random
 import re
@@ -45,6 +46,8 @@ SHORTEST_WORD = 4  # Bytes that a word takes at least, with the space after it.
 LATE_ANSWER = 0.1  # Seconds after which an answer is late, and
 LATE_ANSWERS = 6  # so many in a row that are late: perhaps the server waits for a silence.
 SPINS_AFTER = 0.3  # Seconds of waiting after which we look whether the server computes in vain.
+LONGEST_UNUSED = 0.3 * IDLE_TIMEOUT  # Seconds after which a kept connection is not used again.
+KEPT_PATIENCE = 1.0  # Seconds to wait for an answer on a kept connection: it is asked for again.
 KEPT = 0.3  # Seconds after which a connection that has not ended is being kept.
 SHORTEST_END_TIMEOUT = 0.01  # The same where it has not come MISSED_ENDS times.
 MISSED_ENDS = 10
@@ -170,6 +173,11 @@ class Client:
         self._output_before = (server.output, server.output.written if server.output else 0)
         self._connections: list[Connection] = []
 
+    @functools.cached_property
+    def kept(self) -> Kept:
+        """Asks as well, on a connection that is kept."""
+        return Kept(self)
+
     def output(self) -> str:
         """Return the end of what the server has printed since this check began."""
         output, before = self._output_before
@@ -253,15 +261,7 @@ class Client:
         except WireError as error:  # A reset is a matter of another rule.
             if error.kind == "flood":
                 raise
-        if rest and method == "HEAD":
-            raise CheckFailed(
-                f"the answer to HEAD has a body of {len(rest)} bytes",
-                "the head that GET would get, and no body",
-                f"{len(rest)} bytes after the head",
-                Pointer(rest[:80], 0),
-                connection,
-            )
-        expect_nothing_left(rest, connection)
+        expect_no_rest(rest, connection, method)
 
     def await_end(self, connection: Connection) -> None:
         """Wait for the end of the connection: not to the last if the server never rests meanwhile.
@@ -409,6 +409,77 @@ def ask_on(
         ) from None
 
 
+class Kept:
+    """Asks one request after the other, on one connection for as long as the server keeps it.
+
+    For checks of stages at which servers keep their connections. That they do is a rule of its
+    own: so where none comes of a request, it is sent once more, on a connection of its own, and so
+    are all after it. Stray bytes fail the check, as they do for `Client.ask`.
+    """
+
+    def __init__(self, client: Client) -> None:
+        """Ask as `client` does; nothing is sent yet."""
+        self._client = client
+        self._connection: Connection | None = None
+        self._used_at = 0.0
+        self._trusts = not client.server.waits_for_silence
+
+    def ask(
+        self,
+        target: str = "/",
+        method: str = "GET",
+        fields: Fields = (),
+        body: bytes | None = None,
+        **options: Any,
+    ) -> Response:
+        """Send a request and return the answer. Raises CheckFailed, WireError and BadResponse."""
+        if self._trusts and not options:
+            try:
+                response = self._ask_on(self._choose(), target, method, fields, body)
+                if response.status != 408:  # It has waited for too long while we did.
+                    return response
+            except WireError as error:
+                if error.kind == "flood":
+                    raise
+                self._trusts = False
+            self._connection = None
+        return self._client.ask(target, method, fields, body, **options)
+
+    def _choose(self) -> Connection:
+        """Return the connection to ask on. Raises CheckFailed if more came than was asked for."""
+        connection, unused = self._connection, time.monotonic() - self._used_at
+        if connection and unused < LONGEST_UNUSED:
+            if connection.has_pending():
+                expect_nothing_left(connection.receive(), connection)
+            connection.turn_page()  # Only what fails is shown then, and can be repeated.
+            return connection
+        if connection:  # It may be cut off at any moment, and that would be right.
+            connection.close()
+        self._connection = connection = self._client.connect()
+        # Nothing is waited for long: it would be asked for again.
+        connection.patience = min(connection.patience, KEPT_PATIENCE)
+        return connection
+
+    def _ask_on(
+        self,
+        connection: Connection,
+        target: str,
+        method: str,
+        fields: Fields,
+        body: bytes | None,
+    ) -> Response:
+        """Ask on `connection`, and see that nothing comes after the answer."""
+        connection.send(request_bytes(target, method, tuple(fields), body, connection=None))
+        response = connection.read_response(method)
+        self._used_at = time.monotonic()
+        if connection.has_pending():
+            expect_no_rest(connection.receive(), connection, method)
+        if connection.ended or says_close(response):
+            self._client.expect_nothing_more(connection, method)
+            self._connection = None
+        return response
+
+
 def _count_requests(connection: Connection) -> int:
     """Return how many requests have been sent on `connection`, if each had its response."""
     sent = [message for message in connection.record.messages if message.direction == "sent"]
@@ -424,6 +495,19 @@ def expect(condition: object, message: str, expected: str = "", got: str = "") -
     """Raise CheckFailed unless `condition` holds."""
     if not condition:
         raise CheckFailed(message, expected, got)
+
+
+def expect_no_rest(rest: bytes, connection: Connection, method: str) -> None:
+    """Fail if bytes came after the end of an answer to `method`."""
+    if rest and method == "HEAD":
+        raise CheckFailed(
+            f"the answer to HEAD has a body of {len(rest)} bytes",
+            "the head that GET would get, and no body",
+            f"{len(rest)} bytes after the head",
+            Pointer(rest[:80], 0),
+            connection,
+        )
+    expect_nothing_left(rest, connection)
 
 
 def expect_nothing_left(rest: bytes, connection: Connection | None = None) -> None:

@@ -225,6 +225,11 @@ class Connection:
         self.ended = True
         self.record.endings.setdefault(self.number, how)
 
+    def turn_page(self) -> None:
+        """Keep what follows apart from what was before, as if it went over another connection."""
+        self.record.connections += 1
+        self.number = self.record.connections
+
     def send(self, data: bytes) -> None:
         """Send all of `data`. Raises WireError if the server has hung up."""
         self.record.add("sent", data, self.seconds, self.number)

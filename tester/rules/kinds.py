@@ -13,6 +13,7 @@ from tester.attempt import Server
 from tester.facts import (
     CheckFailed,
     Client,
+    Kept,
     Words,
     ask_on,
     expect_option,
@@ -51,8 +52,8 @@ class Kind:
         """Return the HEAD for the same target."""
         return Kind(self.target, "HEAD", self.fields)
 
-    def ask(self, client: Client, *fields: tuple[str, str], **options: Any) -> Response:
-        """Send it on a connection of its own, with more `fields`, and return the response."""
+    def ask(self, client: Client | Kept, *fields: tuple[str, str], **options: Any) -> Response:
+        """Send it as `client` does, with more `fields`, and return the response."""
         more = (*self.fields, *fields)
         return client.ask(self.target, self.method, more, self.body, **options)
 

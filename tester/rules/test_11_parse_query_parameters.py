@@ -147,9 +147,8 @@ def test_signs_in_a_value(client: Client, words: Words) -> None:
     name, one, two = (words.word() for _ in range(3))
     expect_parameters(client, f"{name}={one};{two}=2", [(name, f"{one};{two}=2")])
     expect_parameters(client, f"?{name}={one}", [(f"?{name}", one)])
-    for sign in (";", ",", ":", "/", ".", "=", "!", "*", "'", "$"):
-        value = f"{sign}{one}{sign}"
-        expect_parameters(client, f"{name}={value}", [(name, value)])
+    plain = [(words.word(), f"{sign}{one}{sign}") for sign in ";,:/.=!*'$"]
+    expect_parameters(client, "&".join(f"{key}={value}" for key, value in plain), plain)
     for sign in ("%", "&", "+", "#", "=", ";", '"', "?"):
         text = f"{sign}{one}{sign}"
         escaped = quote(text, safe="")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from tester.attempt import Server
 from tester.facts import (
     Client,
+    Kept,
     Words,
     about,
     ask_on,
@@ -41,15 +42,16 @@ def test_compresses_when_gzip_is_accepted(client: Client, words: Words, server: 
     Hint: `gzip.compress(body)` before you count its length. `zlib.compress` makes something else.
         Do it in one place, through which the responses of all paths go.
     """
-    check_compressed(client, *make_echo(words), "gzip")
+    plain, packed = Kept(client), Kept(client)
+    check_compressed(packed, *make_echo(words), "gzip")
     for extension in ("txt", "html", "css"):
-        check_compressed(client, *make_file(words, server, extension), "gzip")
+        check_compressed(packed, *make_file(words, server, extension), "gzip")
     for kind in make_long(words, server):
         with about(str(kind)[:40]):
-            text = kind.ask(client)
+            text = kind.ask(plain)
             expect_status(text, 200)
             with naming_the_length():
-                expect_compressed(kind.ask(client, GZIP), text.body, "gzip")
+                expect_compressed(kind.ask(packed, GZIP), text.body, "gzip")
 
 
 def test_does_not_compress_unless_it_is_accepted(
@@ -61,16 +63,17 @@ def test_does_not_compress_unless_it_is_accepted(
         one, unpacks nothing unless it is called with `--compressed`.
     Hint: Compress only if `gzip` is one of the names in the list Accept-Encoding.
     """
+    plain = Kept(client)
     for target, text in (make_echo(words), make_file(words, server, "txt")):
         for accepted in (None, "", "identity", "br", "deflate, br", words.word()):
-            check_plain(client, target, text, accepted)
+            check_plain(plain, target, text, accepted)
     for kind in (
         *make_gets(words, server, queries=False),
         *make_long(words, server),
         *make_posts(words),
     ):
         with about(str(kind)[:40]):
-            expect_not_encoded(kind.ask(client), _describe(None))
+            expect_not_encoded(kind.ask(plain), _describe(None))
 
 
 def test_each_request_says_anew_what_it_accepts(
@@ -146,7 +149,7 @@ def test_unpacks_to_the_same_bytes(client: Client, words: Words, server: Server)
         longer), but then `Content-Encoding` must not say gzip.
     Hint: Set `Content-Encoding` in the same place where you compress, and nowhere else.
     """
-    word = words.word()
+    word, plain, packed = words.word(), Kept(client), Kept(client)
     large = words.text(150_000)
     for target, text in (
         (f"/echo/{word}", word.encode()),
@@ -155,7 +158,7 @@ def test_unpacks_to_the_same_bytes(client: Client, words: Words, server: Server)
         make_file(words, server, "txt", b""),
         make_file(words, server, "html", large + words.data(5000) + large[:50_000]),
     ):
-        response = ask(client, target, "gzip")
+        response = ask(packed, target, "gzip")
         expect_status(response, 200)
         expect_unpacked(response, text, "gzip")
     long = make_long(words, server)
@@ -168,9 +171,9 @@ def test_unpacks_to_the_same_bytes(client: Client, words: Words, server: Server)
         Kind("/echo", "POST", body=gzip.compress(words.text(LONG))),
     ):
         with about(f"{str(kind)[:40]} {_describe('gzip')}"):
-            plain = kind.ask(client) if kind.repeats else None
-            wanted = plain.body if plain and plain.status == 200 else None
-            expect_unpacked(kind.ask(client, GZIP), wanted, "gzip")
+            whole = kind.ask(plain) if kind.repeats else None
+            wanted = whole.body if whole and whole.status == 200 else None
+            expect_unpacked(kind.ask(packed, GZIP), wanted, "gzip")
             if kind in long:
                 expect_unpacked(kind.ask(client, GZIP, version="1.0"), wanted, "gzip")
 
@@ -183,7 +186,7 @@ def test_weight_zero_is_a_no(client: Client, words: Words) -> None:
         section 12.4.2).
     Hint: Split each part of the list at `;`. After `q=`, compare a number: 0.0 and 0.000 are 0.
     """
-    target, text = make_echo(words)
+    (target, text), plain, packed = make_echo(words), Kept(client), Kept(client)
     for accepted in (
         "gzip;q=0",
         "gzip; q=0.000",
@@ -194,9 +197,9 @@ def test_weight_zero_is_a_no(client: Client, words: Words) -> None:
         "gzip;q=0, *",
         "*;q=1, gzip;q=0",
     ):
-        check_plain(client, target, text, accepted)
+        check_plain(plain, target, text, accepted)
     for accepted in ("gzip;q=1", "br;q=0, gzip;q=0.5", "gzip ; q=0.001", "GZIP;Q=1.0, *;q=0"):
-        check_compressed(client, target, text, accepted)
+        check_compressed(packed, target, text, accepted)
 
 
 @edge
@@ -206,11 +209,11 @@ def test_star_is_a_yes(client: Client, words: Words) -> None:
     Why: `Accept-Encoding: *` says "any that you know" (RFC 9110 section 12.5.3).
     Hint: Look for `gzip` first. Only if it is not in the list does `*` count for it.
     """
-    target, text = make_echo(words)
+    (target, text), plain, packed = make_echo(words), Kept(client), Kept(client)
     for accepted in ("*", f"{words.word()}, *;q=0.5", "*;q=0.1,br"):
-        check_compressed(client, target, text, accepted)
+        check_compressed(packed, target, text, accepted)
     for accepted in ("*;q=0", "br, *;q=0.0", "identity;q=0, *;q=0", "gzip;q=0, *;q=0"):
-        check_plain(client, target, text, accepted)
+        check_plain(plain, target, text, accepted)
 
 
 @edge
@@ -222,6 +225,7 @@ def test_highest_weight_wins(client: Client, words: Words, server: Server) -> No
     Hint: Find the weights of `gzip` and of `identity`, 1 where none is given. Compress if that of
         gzip is not the lower one, or if `identity` is not in the list.
     """
+    plain, packed = Kept(client), Kept(client)
     for target, text in (make_echo(words), make_file(words, server, "txt")):
         for accepted in (
             "identity;q=1, gzip;q=0.5",
@@ -229,13 +233,13 @@ def test_highest_weight_wins(client: Client, words: Words, server: Server) -> No
             "gzip;q=0.399,identity;q=0.4",
             "identity, *;q=0.7",
         ):
-            check_plain(client, target, text, accepted)
+            check_plain(plain, target, text, accepted)
         for accepted in (
             "gzip;q=0.9, identity;q=0.8",
             "identity;q=0.05, gzip;q=0.1",
             "identity;q=0, gzip",
         ):
-            check_compressed(client, target, text, accepted)
+            check_compressed(packed, target, text, accepted)
     with naming_the_length():
         knows_deflate = list_field(ask(client, target, "deflate"), "Content-Encoding")
     if knows_deflate:
@@ -271,12 +275,12 @@ def test_names_compare_whole(client: Client, words: Words) -> None:
         that only contains `gzip` is another coding, which we do not know.
     Hint: `name.strip().lower() == "gzip"` for each part of the list, not `"gzip" in value`.
     """
-    target, text = make_echo(words)
+    (target, text), plain, packed = make_echo(words), Kept(client), Kept(client)
     word = words.word(3)
     for accepted in ("gzipped", f"{word}gzip", f"br, gzip-{word}", f"gzip{word};q=1"):
-        check_plain(client, target, text, accepted)
+        check_plain(plain, target, text, accepted)
     for accepted in ("GZIP", "br, Gzip", "gZiP;q=0.5"):
-        check_compressed(client, target, text, accepted)
+        check_compressed(packed, target, text, accepted)
 
 
 @edge
@@ -287,16 +291,17 @@ def test_says_vary(client: Client, words: Words, server: Server) -> None:
         accepts something else gets something else (RFC 9110 section 12.5.5).
     Hint: Add `Vary: Accept-Encoding` to each answer that you would compress for somebody.
     """
+    plain, gzipped = Kept(client), Kept(client)
     always = [Kind(make_echo(words)[0]), Kind(make_file(words, server, "txt")[0])]
     for kind in (*always, *make_long(words, server), *make_gets(words, server, queries=False)):
-        packed = kind.ask(client, GZIP)
+        packed = kind.ask(gzipped, GZIP)
         if kind in always or list_field(packed, "Content-Encoding"):
             expect_vary(packed, kind, "gzip")
-            expect_vary(kind.ask(client), kind, None)
+            expect_vary(kind.ask(plain), kind, None)
     for kind in always:
         for accepted in ("gzip;q=0", "identity", "gzip"):
             method = "HEAD" if accepted == "gzip" else "GET"
-            response = ask(client, kind.target, accepted, method)
+            response = ask(gzipped if accepted == "gzip" else plain, kind.target, accepted, method)
             expect_vary(response, Kind(kind.target, method), accepted)
 
 
@@ -340,10 +345,11 @@ def test_head_says_the_same_as_get(client: Client, words: Words, server: Server)
         length that is not known yet, but it must not say another (RFC 9110 section 9.3.2).
     Hint: Build the whole response as for GET, compressed body and all. Then send only its head.
     """
+    wholes, heads = client.kept, Kept(client)
     kinds = Kind(make_echo(words)[0]), Kind(make_file(words, server, "txt")[0])
     for kind in (*kinds, *make_long(words, server), *make_gets(words, server, queries=False)):
         for fields in ([GZIP], []) if kind in kinds else ([GZIP],):
-            whole, head = kind.ask(client, *fields), kind.head().ask(client, *fields)
+            whole, head = kind.ask(wholes, *fields), kind.head().ask(heads, *fields)
             if whole.status != 200 or head.status in (405, 501):
                 continue  # Other rules ask for that.
             expect_status(head, 200)
@@ -388,7 +394,7 @@ def make_file(
     return put_file(server, f"{words.word()}.{extension}", data), data
 
 
-def ask(client: Client, target: str, accepted: str | None, method: str = "GET") -> Response:
+def ask(client: Client | Kept, target: str, accepted: str | None, method: str = "GET") -> Response:
     """Ask for `target` with this Accept-Encoding, None for no such field."""
     fields = [] if accepted is None else [("Accept-Encoding", accepted)]
     with naming_the_length():
@@ -422,14 +428,14 @@ def list_field(response: Response, name: str) -> list[str]:
     return [member.strip() for member in members if member.strip()]
 
 
-def check_compressed(client: Client, target: str, text: bytes, accepted: str) -> None:
+def check_compressed(client: Client | Kept, target: str, text: bytes, accepted: str) -> None:
     """Ask, and fail unless the response is `text`, in a coding that is accepted."""
     response = ask(client, target, accepted)
     expect_status(response, 200)
     expect_compressed(response, text, accepted)
 
 
-def check_plain(client: Client, target: str, text: bytes, accepted: str | None) -> None:
+def check_plain(client: Client | Kept, target: str, text: bytes, accepted: str | None) -> None:
     """Ask, and fail unless the response is `text` as it is, or in another coding that will do."""
     expect_plain(ask(client, target, accepted), text, accepted)
 

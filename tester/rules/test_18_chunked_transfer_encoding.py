@@ -969,5 +969,5 @@ def check_not_stored(
 
 def expect_missing(client: Client, server: Server, name: str, what: str) -> None:
     """Fail if there is a file of this name in the folder or for a client."""
-    if (server.public / name).exists() or client.ask(f"/files/{name}").status == 200:
+    if (server.public / name).exists() or client.kept.ask(f"/files/{name}").status == 200:
         fail(f"{what}: a file was stored all the same", "no file", f"public/{name} is there")
