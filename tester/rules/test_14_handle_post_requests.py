@@ -57,8 +57,8 @@ CROWD = 6  # Uploads at once.
 SHARE = 40_000  # Bytes of each that come at a time.
 LOOKS = 40  # At a file that is stored anew all the time.
 SIZES = (
-    1_200_000,
-    900_000,
+    600_000,
+    450_000,
 )  # Bytes of the bodies that are stored in turn: to write one takes a while.
 OTHER_METHODS = "PUT", "DELETE", "PATCH"
 MUST_DESCRIBE = ("Content-Type",)
