@@ -24,6 +24,22 @@ MISTAKES = (
     ),
     Mistake(
         stage=2,
+        rule="test_prints_the_request",
+        title="Only the first request is printed",
+        changes=(
+            (
+                '        print(head.encode("ascii", "backslashreplace").decode(), flush=True)\n',
+                (
+                    '        if settings.__dict__.setdefault("first", head) is head:\n'
+                    '            print(head.encode("ascii", "backslashreplace").decode(),'
+                    " flush=True)\n"
+                ),
+            ),
+        ),
+        words="not in what the server printed",
+    ),
+    Mistake(
+        stage=2,
         rule="test_hangs_up_cleanly_after_the_request",
         title="The connection is closed while most of the request is still unread",
         changes=(

@@ -54,4 +54,11 @@ MISTAKES = (
         words="the server exited",
         row=34,
     ),
+    Mistake(
+        stage=4,
+        rule="test_unknown_path_is_not_found",
+        title="A path of nothing but slashes is taken for the front page",
+        changes=(('request.target == "/"', 'not request.target.strip("/")'),),
+        words="not a 4xx",
+    ),
 )

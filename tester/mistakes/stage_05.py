@@ -71,7 +71,7 @@ MISTAKES = (
     ),
     Mistake(
         stage=5,
-        rule="test_signs_belong_to_the_value",
+        rule="test_slashes_belong_to_the_value",
         title="What follows a semicolon is taken for a parameter of the path",
         changes=(('removeprefix("/echo/")', 'removeprefix("/echo/").split(";")[0]'),),
         words="the body has",
@@ -233,5 +233,31 @@ MISTAKES = (
         title="Only http in small letters is cut off a URL",
         changes=(('"(?i)^http:', '"^http:'),),
         words="not 200",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_slashes_belong_to_the_value",
+        title="What follows an ampersand is taken for a parameter of the path",
+        changes=(('removeprefix("/echo/")', 'removeprefix("/echo/").split("&")[0]'),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_escapes_are_decoded",
+        title="What is echoed is written as if it stood in a page: < becomes &lt;",
+        changes=(
+            (
+                'request.path.removeprefix("/echo/")',
+                '__import__("html").escape(request.path.removeprefix("/echo/"))',
+            ),
+        ),
+        words="the body has",
+    ),
+    Mistake(
+        stage=5,
+        rule="test_escapes_are_decoded",
+        title="A path is cut at #, though that was escaped",
+        changes=(('removeprefix("/echo/")', 'removeprefix("/echo/").split("#")[0]'),),
+        words="the body has",
     ),
 )

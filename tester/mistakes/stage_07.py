@@ -129,4 +129,37 @@ MISTAKES = (
         changes=(('"text/html; charset=utf-8"', '"text/html"'),),
         words="charset=utf-8",
     ),
+    Mistake(
+        stage=7,
+        rule="test_echo_is_plain_text",
+        title="The type of an echo is guessed from the end of its value",
+        changes=(
+            (
+                '"surrogateescape"))\n\n\nGET_ROUTES',
+                '"surrogateescape"), content_type=HTML if request.path.endswith(".html") else TEXT)'
+                "\n\n\nGET_ROUTES",
+            ),
+        ),
+        words="not text/plain",
+    ),
+    Mistake(
+        stage=7,
+        rule="test_echo_is_plain_text",
+        title="The type of an echo is guessed from what is in it",
+        changes=(
+            (
+                '"surrogateescape"))\n\n\nGET_ROUTES',
+                '"surrogateescape"), content_type=HTML if "<" in request.path else TEXT)'
+                "\n\n\nGET_ROUTES",
+            ),
+        ),
+        words="not text/plain",
+    ),
+    Mistake(
+        stage=7,
+        rule="test_echo_has_a_length",
+        title="Content-Length goes no further than the buffer has room",
+        changes=(("str(len(response.body))", "str(min(len(response.body), 1024))"),),
+        words="bytes too many",
+    ),
 )

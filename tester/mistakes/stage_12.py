@@ -490,4 +490,16 @@ MISTAKES = (
         ),
         words="not 200",
     ),
+    Mistake(
+        stage=12,
+        rule="test_every_file_is_octet_stream",
+        title="Files whose names end in .html are sent as pages",
+        changes=(
+            (
+                "content_type=BINARY, length=size",
+                'content_type=HTML if path.suffix == ".html" else BINARY, length=size',
+            ),
+        ),
+        words="not application/octet-stream",
+    ),
 )

@@ -497,4 +497,58 @@ MISTAKES = (
         ),
         words="was cut off whose head took",
     ),
+    Mistake(
+        stage=15,
+        rule="test_dripping_client_is_cut_off",
+        title="Only the first head on a connection has a deadline",
+        changes=(
+            ('    buffer: bytes = b""\n', '    buffer: bytes = b""\n    later: bool = False\n'),
+            (
+                "require(time.monotonic() < deadline, ",
+                "require(self.later or time.monotonic() < deadline, ",
+            ),
+            (
+                "def serve_request(connection: socket.socket) -> bool:",
+                "def serve_request(connection: socket.socket, later: bool) -> bool:",
+            ),
+            ("    reader = Reader(connection)\n", "    reader = Reader(connection, later=later)\n"),
+            (
+                "            while serve_request(connection):\n",
+                "            later = False\n            while serve_request(connection, later):\n"
+                "                later = True\n",
+            ),
+        ),
+        words="on a connection that has had a response",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_date_goes_on_on_a_kept_connection",
+        title="Date is made when a connection begins, for all responses on it",
+        changes=(
+            (
+                "http_date(int(time.time()), usegmt=True)",
+                "http_date(int(threading.current_thread().began), usegmt=True)",
+            ),
+            (
+                "    try:\n        with contextlib.suppress(*CLIENT_GONE)",
+                "    threading.current_thread().began = time.time()\n"
+                "    try:\n        with contextlib.suppress(*CLIENT_GONE)",
+            ),
+        ),
+        words="Date stood still for 8 s on a kept connection",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_keeps_the_connection_on_every_path",
+        title="Date is left out from the second response on a connection on",
+        changes=(
+            (
+                '    lines += [f"{name}: {value}" for name, value in fields.items()]\n',
+                '    if threading.current_thread().__dict__.setdefault("first", response) is not'
+                ' response:\n        del fields["Date"]\n'
+                '    lines += [f"{name}: {value}" for name, value in fields.items()]\n',
+            ),
+        ),
+        words="no field Date",
+    ),
 )

@@ -11,22 +11,23 @@ PRINT_TIMEOUT = 4.0  # Seconds until what was sent must have been printed.
 @until(2)
 @waits
 def test_prints_the_request(client: Client, words: Words, server: Server) -> None:
-    """The server prints the request that it received.
+    """The server prints each request that it received.
 
     Why: What a client sends is plain text that you can look at: a line that says what it wants,
         and lines that say more about it (RFC 9112 section 2.1). Later stages do not ask for it.
     Hint: Call `recv(65536)` on the connection and print what it returns. In other languages than
         Python, make sure that the output is flushed.
     """
-    path, agent = f"/{words.word()}", words.word()
-    client.connect().send(request_bytes(path, fields=[("User-Agent", agent)]))
-    for what, text in (("request line", f"GET {path} HTTP/1.1"), ("User-Agent", agent)):
-        expect(
-            server.output.wait_for(text, PRINT_TIMEOUT),
-            f"the {what} {text!r} was sent, but is not in what the server printed",
-            f"the request on the screen, with {text!r} in it",
-            "the server's output does not hold it",
-        )
+    for _ in range(3):
+        path, agent = f"/{words.word()}", words.word()
+        client.connect().send(request_bytes(path, fields=[("User-Agent", agent)]))
+        for what, text in (("request line", f"GET {path} HTTP/1.1"), ("User-Agent", agent)):
+            expect(
+                server.output.wait_for(text, PRINT_TIMEOUT),
+                f"the {what} {text!r} was sent, but is not in what the server printed",
+                f"the request on the screen, with {text!r} in it",
+                "the server's output does not hold it",
+            )
 
 
 @until(2)

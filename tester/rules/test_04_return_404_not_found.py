@@ -1,6 +1,6 @@
 """Stage 4, Return 404 Not Found: the server reads what is asked for."""
 
-from tester.facts import Client, Words, expect_status
+from tester.facts import Client, Words, about, expect_refused, expect_status
 from tester.suite import edge
 
 STAGE = 4
@@ -22,10 +22,14 @@ def test_unknown_path_is_not_found(client: Client, words: Words) -> None:
     Why: A client must be told that there is nothing here, so that it can say so or look elsewhere.
         200 would mean: here it is (RFC 9110 section 15.5.5).
     Hint: Compare the whole path with `==`: every path begins with `/`, so `startswith("/")` is
-        always true.
+        always true. `//` is another path than `/`.
     """
-    for path in (f"/{words.word()}", f"/{words.word()}/{words.word()}", f"/{words.word()}.html"):
+    word = words.word()
+    for path in (f"/{word}", f"/{word}/{words.word()}", f"/{word}.html"):
         expect_status(client.ask(path), 404)
+    for path in ("//", "///"):
+        with about(path):
+            expect_refused(client.ask(path))
 
 
 @edge

@@ -83,6 +83,8 @@ def test_escapes_are_decoded(client: Client, words: Words) -> None:
     expect_echo(client, f"/echo/{quote(text)}", text.encode())
     expect_echo(client, f"/echo/{quote(text).lower()}", text.encode())
     word = words.word()
+    text = f"<b>{word}</b> & \"#{word}';"
+    expect_echo(client, f"/echo/{quote(text)}", text.encode())
     escaped = "".join(f"%{byte:02X}" for byte in word.encode())
     expect_echo(client, f"/echo/{escaped}", word.encode())
 
@@ -137,7 +139,7 @@ def test_slashes_belong_to_the_value(client: Client, words: Words) -> None:
         f"{one}/echo/{two}",
         f"echo/{one}",
         f"{one}/{two}/{one}.{two}",
-        f"{one};{two}={one}",
+        f"{one};{two}={one}&{two}",
     ):
         expect_echo(client, f"/echo/{text}", text.encode())
 

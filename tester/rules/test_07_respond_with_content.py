@@ -6,15 +6,19 @@ from urllib.parse import quote
 from tester.facts import (
     Client,
     Words,
+    about,
     expect_body,
     expect_field,
     expect_length,
     expect_media_type,
     expect_status,
+    request_bytes,
 )
 from tester.suite import edge
+from tester.wire import WireError
 
 STAGE = 7
+LONG = 1500, 3000  # Bytes of a value that is long: from, to.
 UTF_8 = re.compile(r'[^;]+(;[^;]*)*;\s*charset="?utf-8"?\s*(;.*)?', re.IGNORECASE)
 
 
@@ -44,6 +48,16 @@ def test_echo_has_a_length(client: Client, words: Words) -> None:
         response = client.ask(f"/echo/{word}")
         expect_length(response, size)
         expect_body(response, word.encode())
+    with client.connect() as connection:
+        connection.send(request_bytes(f"/echo/{words.word(words.randint(*LONG))}"))
+        try:  # That such a head is read whole is a rule of stage 8.
+            response = connection.read_response()
+        except WireError as error:
+            if connection.arrivals and error.kind != "reset":
+                raise
+            return
+        client.expect_nothing_more(connection)
+        expect_length(response, len(response.body))
 
 
 def test_length_counts_bytes(client: Client, words: Words) -> None:
@@ -99,7 +113,10 @@ def test_echo_is_plain_text(client: Client, words: Words) -> None:
         That attack is called cross-site scripting.
     Hint: `Content-Type: text/plain; charset=utf-8`
     """
-    expect_media_type(client.ask(f"/echo/{words.word()}"), "text/plain")
+    word = words.word()
+    for value in (word, f"{word}.html", f"{word}.json", f"%3Cp%3E{word}", f"%3Chtml%3E{word}", ""):
+        with about(f"/echo/{value}"):
+            expect_media_type(client.ask(f"/echo/{value}"), "text/plain")
 
 
 @edge

@@ -140,6 +140,7 @@ def test_date_has_two_digits_each(client: Client) -> None:
         )
 
 
+@edge
 @waits
 def test_date_goes_on(client: Client) -> None:
     """`Date` goes on with the clock.

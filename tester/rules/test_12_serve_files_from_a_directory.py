@@ -358,8 +358,8 @@ def test_every_file_is_octet_stream(client: Client, words: Words, server: Server
         types.
     Hint: Give the answer with a file `Content-Type: application/octet-stream`.
     """
-    for name in (words.word(), f"{words.word()}.{words.word(3)}", f"{words.word()}.txt"):
-        response = client.ask(put_file(server, name, words.data(30)))
+    for end in ("", f".{words.word(3)}", ".txt", ".html", ".js", ".png"):
+        response = client.ask(put_file(server, f"{words.word()}{end}", words.data(30)))
         expect_status(response, 200)
         expect_media_type(response, "application/octet-stream")
 

@@ -41,6 +41,9 @@ HEAD_PAUSES = (0.45 * IDLE_TIMEOUT, 0.25 * IDLE_TIMEOUT)  # but more than that t
 MANY = 500  # Requests on one connection; 100 of them at least, as a server may have a limit.
 LEAST = 100
 LONG_HEAD = 80 * 1024  # Bytes: over the limit of 64 KB.
+USUAL = "Date", "Server", "Content-Length", "Content-Type"  # What every response says.
+STANDSTILL = 8.0  # Seconds that a Date may stay the same, as at stage 9,
+LOOK = 0.1  # and between two looks at it: far less than a connection may be idle.
 STALL = 0.03  # Seconds: a held-back packet costs 0.04, a healthy answer less than 0.001.
 
 
@@ -282,6 +285,34 @@ def test_busy_connection_stays_open(client: Client, words: Words) -> None:
             time.sleep(BUSY_PAUSE)  # Not a wait for anything: the gap is what is being tested.
 
     repeat_if_slow(scene, BUSY + 0.7 * IDLE_TIMEOUT)
+
+
+@edge
+@waits
+def test_date_goes_on_on_a_kept_connection(client: Client) -> None:
+    """`Date` goes on with the clock on a connection that stays open, too.
+
+    Why: A connection may stay open for hours. The last response on it would look as old as the
+        first, and a cache would throw it away at once (RFC 9110 section 6.6.1).
+    Hint: Make `Date` where the head of a response is written, not where the connection begins.
+    """
+    first, connection = client.ask("/"), client.connect()
+    kept = ask_on(connection, "/")
+    deadline = time.monotonic() + STANDSTILL
+    while (now := ask_on(connection, "/")).field("Date") == kept.field("Date"):
+        if says_close(now):
+            connection = client.connect()
+            kept = ask_on(connection, "/")
+        if time.monotonic() > deadline:
+            new = client.ask("/").field("Date")
+            expect(
+                new == first.field("Date"),  # Nowhere does it go on: a rule of its own asks for it.
+                f"Date stood still for {STANDSTILL:g} s on a kept connection",
+                f"the time of each response, as on a new connection: {new}",
+                f"the same time again and again: {now.field('Date')}",
+            )
+            return
+        time.sleep(LOOK)  # Not a wait for the server: it is the clock that must go on.
 
 
 @edge
@@ -670,6 +701,14 @@ def walk(client: Client, kinds: Iterable[Kind], version: str = "1.1") -> None:
                 expect_status(response, alone.status)
             if alone and alone.status == 200:
                 expect_body(response, alone.body)
+            for name in USUAL if alone else ():
+                expect(
+                    response.values(name) or not alone.values(name),
+                    f"the response has no field {name}, but the same request on a connection of"
+                    " its own gets one",
+                    f"{name}, as in every response",
+                    f"no field {name} in the head",
+                )
             if response.status < 400:
                 expect_staying(response, version)
         before = f", after {kind} on the same connection"
