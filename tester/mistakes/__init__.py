@@ -38,7 +38,7 @@ COSTS_REQUIREMENTS: dict[str, str] = {
         "So is what `/echo/` gives back, which must be what was sent."
     ),
     "Date is made once, when the server starts": (
-        "In a grade that lasts it is soon not right any more, and that it is right is a requirement."
+        "In a grade that lasts it is soon not right any more, which is a requirement."
     ),
     "A field is written by hand, and comes from the table once more": (
         "The field is Connection, which a requirement wants to find once."
