@@ -621,17 +621,9 @@ def expect_field(
 
     `wanted` is the value, a pattern for the whole of it, or a function; `words` say it for people.
     """
-    values = response.values(name)
     words = words or (wanted if isinstance(wanted, str) else getattr(wanted, "pattern", ""))
-    if not values:
-        message = f"the answer has no field {name}"
-        got, pointer = f"no field {name} in the head", None
-        names = {other.lower(): other for other, _ in response.fields[:MOST_NAMES]}
-        names = {other: names[other] for other in names if len(other) < 2 * len(name)}
-        if near := difflib.get_close_matches(name.lower(), names, 1, ALIKE):
-            got += f", but one that is called {names[near[0]]}"
-            pointer = Pointer(response.field_line(near[0]), 0)
-        raise CheckFailed(message, f"{name}: {words}", got, pointer)
+    _expect_presence(response, name, words)
+    values = response.values(name)
     if len(values) > 1:
         message = f"the field {name} comes {len(values)} times"
         raise CheckFailed(message, f"{name} once", f"{len(values)} lines of {name}")
@@ -648,6 +640,26 @@ def expect_field(
         index += len(line[index:]) - len(line[index:].lstrip(b" \t"))
         message = f"{name} is {value!r}, not {words}"
         raise CheckFailed(message, f"{name}: {words}", f"{name}: {value}", Pointer(line, index))
+
+
+def expect_said(response: Response, name: str, words: str) -> None:
+    """Fail unless the field is there and says something; that it comes once is another rule."""
+    _expect_presence(response, name, words)
+    said = (response.field(name) or "").strip(" \t,")
+    expect(said, f"the field {name} is empty", f"{name}: {words}", f"{name}:")
+
+
+def _expect_presence(response: Response, name: str, words: str) -> None:
+    """Fail unless the field is there, whatever its value; `words` say what it should be."""
+    if not response.values(name):
+        message = f"the answer has no field {name}"
+        got, pointer = f"no field {name} in the head", None
+        names = {other.lower(): other for other, _ in response.fields[:MOST_NAMES]}
+        names = {other: names[other] for other in names if len(other) < 2 * len(name)}
+        if near := difflib.get_close_matches(name.lower(), names, 1, ALIKE):
+            got += f", but one that is called {names[near[0]]}"
+            pointer = Pointer(response.field_line(near[0]), 0)
+        raise CheckFailed(message, f"{name}: {words}", got, pointer)
 
 
 def expect_no_field(response: Response, name: str, why: str) -> None:

@@ -40,9 +40,6 @@ COSTS_REQUIREMENTS: dict[str, str] = {
     "Date is made once, when the server starts": (
         "In a grade that lasts it is soon not right any more, which is a requirement."
     ),
-    "A field is written by hand, and comes from the table once more": (
-        "The field is Connection, which a requirement wants to find once."
-    ),
     "Each parameter is split at = into two, without a look at how many parts there are": (
         "No query at all has one part as well: that ends in an error, where an empty body is due."
     ),

@@ -1013,4 +1013,16 @@ MISTAKES = (
         ),
         words="not a 4xx",
     ),
+    Mistake(
+        stage=14,
+        rule="test_no_field_comes_twice_in_response_to_other_methods",
+        title="405 writes its Content-Type by hand, beside the one that each response has",
+        changes=(
+            (
+                'fields={"Allow": f"OPTIONS, {allowed}"}',
+                'fields={"Allow": f"OPTIONS, {allowed}", "content-type": TEXT}',
+            ),
+        ),
+        words="Content-Type comes twice",
+    ),
 )

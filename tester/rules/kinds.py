@@ -16,6 +16,7 @@ from tester.facts import (
     Kept,
     Words,
     ask_on,
+    expect,
     expect_option,
     put_file,
     request_bytes,
@@ -23,6 +24,12 @@ from tester.facts import (
 )
 from tester.response import Response
 from tester.wire import BadResponse, Connection, WireError
+
+ONE_OF_EACH = (  # Fields that have one value, not a list of them: they come once at most.
+    *("Date", "Server", "Content-Length", "Content-Type", "Content-Location", "Content-Range"),
+    *("Content-Disposition", "Last-Modified", "ETag", "Expires", "Age", "Location", "Retry-After"),
+    *("X-Content-Type-Options", "Host"),
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,12 @@ def make_rare(words: Words, server: Server) -> list[Kind]:
         *(Kind(path, "OPTIONS") for path in ("/about", "*")),
         Kind("/", words.word().upper()),
     ]
+
+
+def expect_each_once(response: Response) -> None:
+    """Fail if a field that has one value comes twice."""
+    twice = [name for name in ONE_OF_EACH if len(response.values(name)) > 1]
+    expect(not twice, f"the field {', '.join(twice)} comes twice", "each field once")
 
 
 def expect_close(client: Client, response: Response) -> None:
