@@ -367,6 +367,22 @@ MISTAKES = (
     ),
     Mistake(
         stage=18,
+        rule="test_refuses_chunk_lines_without_crlf",
+        title="The line with a chunk's size may end in LF alone, the rest of the body not",
+        changes=(
+            ('\\n(?<!\\r\\n)")\nWORD', '\\n")\nWORD'),
+            (
+                '        require(match[0].startswith(b"\\r\\n"))\n',
+                (
+                    '        require(match[0].startswith(b"\\r\\n") or ending is END_OF_LINE and'
+                    ' match[0] == b"\\n")\n'
+                ),
+            ),
+        ),
+        words="LF alone after a size got 201",
+    ),
+    Mistake(
+        stage=18,
         rule="test_limits_the_lines_between_chunks",
         title="There is no limit to the lines between the chunks",
         changes=(

@@ -521,6 +521,11 @@ def test_refuses_chunk_lines_without_crlf(client: Client, words: Words, server: 
     for end, name in (("\n", "LF"), ("\r", "CR")):
         body = end.join(("5", words.word(5), "0", "", "")).encode()
         check_not_stored(client, words, server, body, f"chunk lines that end in {name}", 400)
+    for number, what in enumerate(("a size", "the data of a chunk", "the size of the last chunk")):
+        pieces = chunked(words.word(5).encode()).split(b"\r\n")
+        ends = [b"\n" if at == number else b"\r\n" for at in range(len(pieces) - 1)] + [b""]
+        body = b"".join(piece + end for piece, end in zip(pieces, ends, strict=True))
+        check_not_stored(client, words, server, body, f"LF alone after {what}", 400)
 
 
 @edge
