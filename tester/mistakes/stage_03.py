@@ -135,6 +135,18 @@ MISTAKES = (
     ),
     Mistake(
         stage=3,
+        rule="test_says_hello_on_any_path",
+        title="A path with a query gets an answer without a body",
+        changes=(
+            (
+                'Response(body=b"Hello World!")',
+                'Response(body=b"" if "?" in request.split("\\r\\n")[0] else b"Hello World!")',
+            ),
+        ),
+        words="has no body",
+    ),
+    Mistake(
+        stage=3,
         rule="test_connection_ends_after_the_answer",
         title="The connection is not closed after the answer",
         changes=(("        hang_up(connection)", "        pass"),),

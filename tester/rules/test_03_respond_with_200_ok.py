@@ -114,7 +114,8 @@ def test_says_hello_on_any_path(client: Client, words: Words) -> None:
         each path has a body of its own.)
     Hint: Add `b"Hello World!"` after the head, and send both with one `sendall`.
     """
-    for path in ("/", f"/{words.word()}", f"/{words.word()}/{words.word()}"):
+    word, other = words.word(), words.word()
+    for path in ("/", f"/{word}", f"/{word}/{other}", f"/?{word}={other}", f"/%20{word}.{other}?"):
         response = client.ask(path)
         expect_status(response, 200)
         expect(response.body, f"the answer for {path} has no body", "Hello World!", "an empty body")
