@@ -14,6 +14,13 @@ MISTAKES = (
     Mistake(
         stage=8,
         rule="test_answers_with_the_user_agent",
+        title="Quotation marks around a value are cut off with the white space",
+        changes=((r'match[2].strip(" \t")', r"""match[2].strip(" \t\"'")"""),),
+        words="the body has",
+    ),
+    Mistake(
+        stage=8,
+        rule="test_answers_with_the_user_agent",
         title="Escapes in the value of a field are decoded",
         changes=(
             (

@@ -130,7 +130,9 @@ def test_answers_with_the_user_agent(client: Client, words: Words) -> None:
         the client's program (RFC 9110 section 10.1.5). A value may hold colons of its own.
     Hint: Cut at the first colon only: `name, _, value = line.partition(":")`. Nothing is decoded.
     """
-    for agent in (words.word(), make_agent(words), f"!{words.word()}::{words.word()}~:"):
+    word = words.word()
+    signs = f"!{word}::{words.word()}~:", f'"{word}"', f"'<b>{word}, {word};={word}&amp;'"
+    for agent in (word, make_agent(words), *signs):
         expect_agent(client, write_head(f"User-Agent: {agent}"), agent)
 
 
