@@ -727,4 +727,17 @@ MISTAKES = (
         ),
         words="before the stream of another client had ended / while a stream ran",
     ),
+    Mistake(
+        stage=18,
+        rule="test_stream_bears_the_usual_fields",
+        title="A response of unknown length is sent without Date",
+        changes=(
+            (
+                '        fields["Content-Length"] = str(response.length)\n',
+                '        fields["Content-Length"] = str(response.length)\n'
+                '    else:\n        del fields["Date"]\n',
+            ),
+        ),
+        words="no field Date",
+    ),
 )

@@ -18,6 +18,7 @@ from tester.facts import (
     expect_no_field,
     expect_no_more_answers,
     expect_refused,
+    expect_said,
     expect_status,
     fail,
     put_file,
@@ -129,6 +130,19 @@ def test_connection_is_usable_after_a_stream(client: Client, words: Words) -> No
                 expect_ticks(response)
             else:
                 expect_body(response, wanted.encode())
+
+
+@waits
+def test_stream_bears_the_usual_fields(client: Client) -> None:
+    """The response with the stream has `Date` and `Server`, as every response has.
+
+    Why: A response whose length is not known is written in another way than all others, and a field
+        is easily forgotten there (RFC 9110 section 6.6.1).
+    Hint: Let all responses go through the one function that writes heads.
+    """
+    response = client.ask("/stream")
+    expect_said(response, "Date", "the time of the response")
+    expect_said(response, "Server", "the name of your program")
 
 
 @waits
