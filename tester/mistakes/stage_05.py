@@ -64,7 +64,7 @@ MISTAKES = (
     ),
     Mistake(
         stage=5,
-        rule="test_signs_belong_to_the_value",
+        rule="test_slashes_belong_to_the_value",
         title="A slash at the end of the path is cut off",
         changes=(('removeprefix("/echo/")', 'removeprefix("/echo/").rstrip("/")'),),
         words="the body has",

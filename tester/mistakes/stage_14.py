@@ -1025,4 +1025,16 @@ MISTAKES = (
         ),
         words="Content-Type comes twice",
     ),
+    Mistake(
+        stage=14,
+        rule="test_half_a_body_holds_nobody_up",
+        title="A lock is held while a body is read, so that others wait for it",
+        changes=(
+            (
+                "    copy.writelines(request.body)\n",
+                "    with log_lock:\n        copy.writelines(request.body)\n",
+            ),
+        ),
+        words="while others were served / while two others are half sent",
+    ),
 )

@@ -127,7 +127,7 @@ MISTAKES = (
                 "                pass\n",
             ),
         ),
-        words="did not close the connection",
+        words="instead of hanging up",
     ),
     Mistake(
         stage=15,
@@ -550,5 +550,36 @@ MISTAKES = (
             ),
         ),
         words="no field Date",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_closes_an_idle_connection",
+        title="After an upload there is no timeout any more",
+        changes=(
+            (
+                "    log(request, response)\n    send_response(connection, response)\n",
+                "    log(request, response)\n    send_response(connection, response)\n"
+                '    if request and request.method == "POST":\n'
+                "        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))\n",
+            ),
+        ),
+        words="silent",
+    ),
+    Mistake(
+        stage=15,
+        rule="test_keeps_the_connection_on_every_path",
+        title="The fields of all requests on a connection are collected in one dictionary",
+        changes=(
+            (
+                "    fields: dict[str, str] = {}\n    for line in lines:",
+                '    fields = threading.current_thread().__dict__.setdefault("fields", {})\n'
+                '    for name in {line.split(":")[0].lower() for line in lines}:\n'
+                "        fields.pop(name, None)\n"
+                '    for name in ("connection", "content-length", "expect"):\n'
+                "        fields.pop(name, None)\n"
+                "    for line in lines:",
+            ),
+        ),
+        words="the User-Agent of the request before it",
     ),
 )

@@ -419,4 +419,18 @@ MISTAKES = (
         ),
         words="is not compressed",
     ),
+    Mistake(
+        stage=16,
+        rule="test_safety_on_a_kept_connection",
+        title="Where a name leads is not checked if the client accepts a coding",
+        changes=(
+            (
+                '    name = request.path.removeprefix("/files/")\n',
+                '    name = request.path.removeprefix("/files/")\n'
+                '    if "accept-encoding" in request.fields:\n'
+                "        return settings.directory / name\n",
+            ),
+        ),
+        words="outside the folder",
+    ),
 )

@@ -140,6 +140,7 @@ def test_slashes_belong_to_the_value(client: Client, words: Words) -> None:
         f"echo/{one}",
         f"{one}/{two}/{one}.{two}",
         f"{one};{two}={one}&{two}",
+        f"{one}/",
     ):
         expect_echo(client, f"/echo/{text}", text.encode())
 

@@ -30,6 +30,7 @@ from tester.facts import (
     expect_said,
     expect_status,
     fail,
+    naming,
     put_file,
     repeat_if_slow,
     request_bytes,
@@ -1200,6 +1201,32 @@ def test_responses_to_rare_methods_bear_the_usual_fields(
             response = client.ask(target, method, fields)
             _expect_usual_fields(response)
             expect_close(client, response)
+
+
+@waits
+def test_half_a_body_holds_nobody_up(client: Client, words: Words) -> None:
+    """Clients that have sent only half of a body hold nobody up, not even others that send one.
+
+    Why: A body may take minutes to come. Until it is here, the server has time for others
+        (RFC 9112 section 9.4).
+    Hint: Hold no lock, and wait for no other thread, while you read from a client.
+    """
+
+    def scene() -> None:
+        """Send halves, let others send theirs, and then the rest."""
+        body, halves = words.data(1000), []
+        for target in ("/echo", f"/files/{words.word()}"):
+            halves.append(client.connect())
+            halves[-1].send(upload_head(target, len(body)) + body[:500])
+        for target in ("/echo", f"/files/{words.word()}"):
+            with naming(f"answering POST {target}, while two others are half sent"):
+                expect_status(client.ask(target, "POST", body=words.data(30)), 200, 201)
+        for connection in halves:
+            with naming("answering a POST that was half sent while others were served"):
+                connection.send(body[500:])
+                expect_status(connection.read_response("POST"), 200, 201)
+
+    repeat_if_slow(scene)
 
 
 @edge
