@@ -147,4 +147,16 @@ MISTAKES = (
         ),
         words="charset=utf-8",
     ),
+    Mistake(
+        stage=11,
+        rule="test_signs_in_a_value",
+        title="Values are decoded twice",
+        changes=(
+            (
+                'f"{name}: {value}\\n" for name, value in pairs',
+                'f"{name}: {unquote(value)}\\n" for name, value in pairs',
+            ),
+        ),
+        words="line 1",
+    ),
 )

@@ -145,6 +145,20 @@ MISTAKES = (
     ),
     Mistake(
         stage=12,
+        rule="test_dots_do_not_lead_outside",
+        title="Where a name leads is not checked if a whole URL is the target",
+        changes=(
+            (
+                '    name = request.path.removeprefix("/files/")\n',
+                '    name = request.path.removeprefix("/files/")\n'
+                '    if request.target[0] != "/":\n'
+                "        return settings.directory / name\n",
+            ),
+        ),
+        words="outside the folder",
+    ),
+    Mistake(
+        stage=12,
         rule="test_encoded_dots_do_not_lead_outside",
         title="The path is searched for .. before it is decoded",
         changes=(

@@ -153,6 +153,8 @@ def test_signs_in_a_value(client: Client, words: Words) -> None:
         text = f"{sign}{one}{sign}"
         escaped = quote(text, safe="")
         expect_parameters(client, f"{escaped}={escaped}&{two}", [(text, text), (two, "")])
+    text = f"{one}%26%2B{two}"  # What looks like escapes once it is decoded stays as it is.
+    expect_parameters(client, f"{name}={quote(text, safe='')}", [(name, text)])
 
 
 @edge
