@@ -582,4 +582,18 @@ MISTAKES = (
         ),
         words="the User-Agent of the request before it",
     ),
+    Mistake(
+        stage=15,
+        rule="test_keeps_the_connection_on_every_path",
+        title="From the second request on, a header line is split at every colon",
+        changes=(
+            (
+                'return Response(body=request.fields.get("user-agent", "").encode("latin-1"))',
+                'agent, state = request.fields.get("user-agent", ""), threading.current_thread()'
+                '\n    agent = agent if state.__dict__.setdefault("first", request) is request else'
+                ' agent.split(":")[0]\n    return Response(body=agent.encode("latin-1"))',
+            ),
+        ),
+        words="bytes, not",
+    ),
 )

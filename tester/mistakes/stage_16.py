@@ -433,4 +433,16 @@ MISTAKES = (
         ),
         words="outside the folder",
     ),
+    Mistake(
+        stage=16,
+        rule="test_does_not_compress_unless_it_is_accepted",
+        title="Text is compressed for every client that speaks HTTP/1.0",
+        changes=(
+            (
+                'if (accepted := request.fields.get("accept-encoding")) and accepts_gzip(accepted)',
+                'if request.minor == 0 or accepts_gzip(request.fields.get("accept-encoding", "x"))',
+            ),
+        ),
+        words="is compressed",
+    ),
 )

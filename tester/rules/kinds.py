@@ -80,7 +80,7 @@ def make_gets(words: Words, server: Server, *, queries: bool = True) -> list[Kin
     for query in ("", f"?{words.word()}={words.word()}")[: 1 + queries]:
         paths = "/", "/about", "/blog", f"/echo/{words.mixed()}", "/search", text, image
         kinds += [Kind(path + query) for path in paths]
-        agent = ("User-Agent", f"{words.mixed()}/1.0 ({words.word()})")
+        agent = ("User-Agent", f"{words.mixed()}/1.0 ({words.word()}: {words.word()})")
         kinds.append(Kind("/user-agent" + query, fields=(agent,)))
     return kinds
 

@@ -74,6 +74,9 @@ def test_does_not_compress_unless_it_is_accepted(
     ):
         with about(str(kind)[:40]):
             expect_not_encoded(kind.ask(plain), _describe(None))
+    for target, _ in (make_echo(words), make_file(words, server, "txt")):
+        with about(f"GET {target[:20]}… in HTTP/1.0"):
+            expect_not_encoded(client.ask(target, version="1.0"), _describe(None))
 
 
 def test_each_request_says_anew_what_it_accepts(
