@@ -740,4 +740,18 @@ MISTAKES = (
         ),
         words="no field Date",
     ),
+    Mistake(
+        stage=18,
+        rule="test_stores_a_chunked_body",
+        title="Where a name leads is not checked for a chunked body",
+        changes=(
+            (
+                '    path = require(find_file(request), "404 Not Found")\n',
+                '    path = find_file(request) if "content-length" in request.fields else Path(\n'
+                '        settings.directory, request.path.removeprefix("/files/")\n'
+                '    )\n    require(path, "404 Not Found")\n',
+            ),
+        ),
+        words="was stored outside the folder",
+    ),
 )

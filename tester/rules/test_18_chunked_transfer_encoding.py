@@ -292,6 +292,15 @@ def test_stores_a_chunked_body(client: Client, words: Words, server: Server) -> 
         response = client.ask(target)
         expect_status(response, 200)
         expect_body(response, b"".join(parts))
+    for way in ("../", "%2e%2e/"):
+        name = words.word()
+        post(client, f"/files/{way}{name}", chunked(words.text(20)))
+        expect(
+            not (server.scratch / name).exists(),
+            f"a chunked body for /files/{way}{name} was stored outside the folder",
+            "a 4xx status, and no file",
+            f"the file {name} beside the folder",
+        )
 
 
 def test_connection_is_usable_after_chunks(client: Client, words: Words) -> None:
