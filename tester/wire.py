@@ -23,9 +23,8 @@ PIECE = 256 * 1024  # Bytes that one recv brings at most.
 MEGABYTE = 1024 * 1024
 MOST = 128 * MEGABYTE  # Bytes of one connection: a server that sends more will not end any more.
 LIFETIME = 25.0  # Seconds of one connection, for the same reason: a drip is endless too.
-LONGEST_DRIP = 8.0  # Seconds of an answer that brings less than LEAST bytes in that time,
-LEAST = 256 * 1024  # or
-SHORT_DRIP, PIECES = 2.5, 30  # seconds, if it comes in more pieces; it is another answer
+LONGEST_DRIP = 8.0  # Seconds of an answer that brings less than
+LEAST = 256 * 1024  # bytes in that time; it is another answer
 DRIP_PAUSE = 2.0  # after so many seconds in which nothing came.
 DRIP = 0.5  # Seconds: bytes that came so shortly before the deadline make it a drip, no silence.
 CLOSE_WAIT = 8  # Linux's number for the state of a connection that the other side has closed.
@@ -198,8 +197,6 @@ class Connection:
         """How many bytes had come when the last answer had been read to its end."""
         self._drip = (0.0, 0)
         """When the first of those bytes came that are still coming, and how many had before."""
-        self._pieces = 0
-        """In how many pieces they came."""
         self._most_read = most_read
         self._opened = time.monotonic()
         self._busy = 0.0
@@ -282,8 +279,7 @@ class Connection:
         if data:
             self._busy = self.seconds
             if not self.arrivals or self._busy - self.arrivals[-1][0] > DRIP_PAUSE:
-                self._drip, self._pieces = (self._busy, self._received), 0
-            self._pieces += 1
+                self._drip = (self._busy, self._received)
             self._received += len(data)
             self.record.add("received", data, self._busy, self.number)
             self.arrivals.append((self._busy, data))
@@ -323,13 +319,12 @@ class Connection:
     def _note_answer(self) -> None:
         """Note that an answer has been read to its end: what comes from now on is another one."""
         self._before = self._received - len(self._extra)
-        self._drip, self._pieces = (self.seconds, self._before), 0
+        self._drip = (self.seconds, self._before)
 
     def _drips(self) -> bool:
         """Return whether bytes come all the time, and yet too few for an answer that ever ends."""
         since, before = self._drip
-        longest = SHORT_DRIP if self._pieces > PIECES else LONGEST_DRIP
-        if not self.arrivals or self.arrivals[-1][0] - since < longest:
+        if not self.arrivals or self.arrivals[-1][0] - since < LONGEST_DRIP:
             return False
         return self._received - before < LEAST
 

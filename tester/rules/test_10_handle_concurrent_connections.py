@@ -50,6 +50,7 @@ LONG_ECHO = 60_000  # Bytes that do not fit into a narrow connection's buffers.
 ROUNDS = 3  # Of connections: what a server keeps after the first, such as a pool, it may keep.
 EACH = 8  # Clients of each of the six kinds in a round.
 HELD = ("descriptors", "threads", "processes")
+SLOW = 0.1  # Seconds of a part of a round after which we look whether the server spins.
 LEAK = 12  # More of them after the last round than after the first are a leak: one of a kind each
 # would be 16. Pools and garbage collectors may keep some.
 LONGEST = 10.0  # Seconds after which no other round begins
@@ -531,6 +532,7 @@ def play_round(client: Client, words: Words) -> None:
         (half, False, False),
         (half, False, True),
     ):
+        began = time.monotonic()
         with contextlib.ExitStack() as crowd:
             connections = [crowd.enter_context(client.connect()) for _ in range(EACH)]
             for connection in connections:
@@ -543,7 +545,7 @@ def play_round(client: Client, words: Words) -> None:
                     await_answer(connection)
                 elif resets:
                     connection.reset()
-        if client.server.spins():  # Each client would make it slower.
+        if time.monotonic() - began > SLOW and client.server.spins():  # Slower with each client.
             expect_idle(client.server, SETTLING / 2)
 
 
