@@ -127,7 +127,7 @@ MISTAKES = (
                 "                pass\n",
             ),
         ),
-        words="instead of hanging up",
+        words="did not close the connection",
     ),
     Mistake(
         stage=15,

@@ -20,7 +20,6 @@ from tester.facts import (
     expect_refused,
     expect_status,
     fail,
-    naming,
     put_file,
     repeat_if_slow,
     request_bytes,
@@ -258,12 +257,11 @@ def test_closes_an_idle_connection(client: Client, words: Words) -> None:
         connection = client.connect()
         expect_status(ask_on(connection, f"/echo/{words.word()}"), 200)
         kind.ask_on(connection)
-        idle.append((kind, connection))
+        idle.append(connection)
     deadline = time.monotonic() + IDLE_DEADLINE
-    for kind, connection in idle:  # They all wait at the same time.
+    for connection in idle:  # They all wait at the same time.
         try:
-            with naming(f"hanging up, after {kind}"):
-                rest = connection.read_end(max(LOOK, deadline - time.monotonic()))
+            rest = connection.read_end(max(LOOK, deadline - time.monotonic()))
         except WireError as error:
             if error.kind == "reset":
                 continue
