@@ -64,11 +64,11 @@ endif
 
 ## notebooks            open the lessons in JupyterLab, at the start page
 notebooks: .venv/ready
-	@$(RUN) -m tester.lessons open
+	@$(RUN) -m tester.lesson open
 
 ## lessons              run all notebooks, and keep what they show
 lessons: .venv/ready
-	@$(RUN) -m tester.lessons run
+	@$(RUN) -m tester.lesson run
 
 ## test                 run the project's own tests, and lint
 test: .venv/ready
@@ -82,35 +82,35 @@ lint: .venv/ready
 
 ## bench                measure how long grading takes
 bench: .venv/ready
-	@$(RUN) -m tester.bench
+	@$(RUN) -m tester.workshop bench
 
 ## bench-peers          measure stage 18's server beside others, under load; needs wrk
 bench-peers: .venv/ready
-	@$(RUN) -m tester.peers
+	@$(RUN) -m tester.workshop peers
 
 ## soak                 grade our servers, and some mistakes, 300 times each: no verdict may vary
 soak: .venv/ready
-	@$(RUN) -m tester.soak
+	@$(RUN) -m tester.workshop soak
 
 ## soak-server          put stage 18's server under load and attack: ten minutes
 soak-server: .venv/ready
-	@$(RUN) -m tester.soak_server
+	@$(RUN) -m tester.workshop stress
 
 ## mistakes             learn how each known mistake looks, and measure how many are recognised
 mistakes: .venv/ready
-	@$(RUN) -m tester.mistakes.learn
+	@$(RUN) -m tester.workshop learn
 
 ## mutants              change our servers by machine, and see whether a check notices
 mutants: .venv/ready
-	@$(RUN) -m tester.mutants
+	@$(RUN) -m tester.workshop mutants
 
 ## fuzz                 compare stage 18's server with h11 and llhttp on made-up requests
 fuzz: .venv/ready
-	@$(RUN) -m tester.fuzz
+	@$(RUN) -m tester.workshop fuzz
 
 ## picture              draw the README's picture of a failed check anew
 picture: .venv/ready
-	@$(RUN) -m tester.picture
+	@$(RUN) -m tester.workshop picture
 
 ## clean                remove .venv and all caches
 clean:

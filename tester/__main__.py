@@ -24,7 +24,7 @@ def ensure_libraries() -> None:
 if __name__ == "__main__":
     try:
         ensure_libraries()
-        from tester.cli import main
+        from tester.commands.main import main
 
         sys.exit(main())
     except KeyboardInterrupt as error:

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from tester.limits import Family
+from tester.attempt.family import Family
 
 ROOT = Path(__file__).resolve().parent.parent
 GRACE = 0.5  # Seconds between the request to end and the end.
@@ -78,7 +78,9 @@ class Wards:
 class Guard:
     """The guard of a notebook: a process, started when there is something to watch over."""
 
-    CODE = "import sys; sys.path.insert(0, sys.argv[1]); from tester.guard import main; main()"
+    CODE = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from tester.attempt.guard import main; main()"
+    )
 
     def __init__(self) -> None:
         """Nothing runs yet."""

@@ -24,15 +24,14 @@ from typing import NamedTuple
 
 import psutil
 
-GONE = (psutil.Error, OSError)  # What comes of a question about a process that is just ending.
-MARKER = "HTTP_TESTER_RUN"  # In the environment of all that a tester starts.
+from tester.attempt.family import GONE, MARKER
+
 TURN = 65.0  # Seconds that we wait for one holder of a port; Linux keeps closed connections 60 s.
 SAY_AFTER = 0.2  # Seconds of waiting after which we say for whom.
 POLL = 0.1  # Seconds between two looks.
 ASKING = 5.0  # Seconds in which a port must answer that is asked whether it speaks HTTP.
 MOST_FILES, LARGEST_FILE = 200, 256 * 1024  # Of an attempt's own files, those that are looked at.
 MOST_LETTERS = 100  # Of a program's command line that are shown: the beginning and the end.
-
 IN_USE = re.compile(r"address (is )?already in use|EADDRINUSE|AddrInUse", re.IGNORECASE)
 PORT_NUMBER = re.compile(r"(?<!line )(?<!RFC )\b[1-9][0-9]{3,4}\b")
 READS_ENVIRONMENT = re.compile(r"environ|getenv|process\.env|env::|\bENV\b|\$\{?PORT")

@@ -9,34 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
-import select
-import shlex
 import shutil
-import signal
-import socket
-import struct
 import subprocess
-import sys
 import tempfile
-import termios
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from tester.guard import protect, release
-from tester.limits import MEMORY_LIMIT, ON_LINUX, Family, Watch
-from tester.ports import (
-    GONE,
+from tester.attempt.family import GONE, MARKER, ON_LINUX, Family, wholly
+from tester.attempt.guard import protect, release
+from tester.attempt.limits import MEMORY_LIMIT, Watch
+from tester.attempt.locate import Attempt, _first_line_advice
+from tester.attempt.output import GRACE, Output
+from tester.attempt.ports import (
     IN_USE,
-    MARKER,
     Holder,
     PortTaken,
     Turn,
@@ -47,18 +40,16 @@ from tester.ports import (
     reads_port,
     speaks_http,
 )
+from tester.attempt.sockets import _ask_listening, _open_sockets, _read_listening, free_port
+from tester.wire.connection import IDLE_TIMEOUT, MOST_READ, PATIENCE, Address
 
-IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
 STARTUP_TIMEOUT = 10.0  # Seconds until an attempt must listen.
-MOST_READ = 16 * 1024 * 1024  # Bytes of an answer whose length is not told: a check asks for 12 MB.
-PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
 OTHER_PORT_PAUSE = 0.3  # Seconds that an attempt must wait for clients on another port before we
 OTHER_PORT_LONG_PAUSE = 1.5  # believe in that port; the second, where its program reads PORT; and
 OTHER_PORT_TIMEOUT = 5.0  # seconds after which we do, though it never waits.
 ERROR_PAUSE = (
     2.0  # Seconds of doing nothing after an error's traceback: it will not listen any more.
 )
-GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the end (SIGKILL).
 SETTLE_TIMEOUT = 0.1  # Seconds that an attempt may go on with its start once it listens.
 MOST_ASKED = 5  # Ports of its own that are asked whether they speak HTTP.
 EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
@@ -68,21 +59,12 @@ EXIT_POLL = 0.001  # between two looks whether it has.
 SPIN_LOOKS, SPIN_PAUSE = 25, 0.02  # Looks, and seconds between two: what never rests runs in vain;
 LESS_SPIN_LOOKS = 2  # fewer, where it has done so before.
 LAST_PRIORITY = 19  # Of processes: all others come first.
-KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
-FEW, GATHER = 4096, 0.003  # Bytes: after fewer, these seconds until we read on.
-END_PAUSE = 0.3  # Seconds until the output of a program that exits has ended, and
-FINISH_TIMEOUT = 5.0  # until we have read what it left to read.
-LONGEST_LINE = 2000  # Characters of one line of it that are shown; of more, head and end.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONGEST_POLL = 0.05  # The same, where looking takes long.
 COPY_POLL = 0.02  # The same for a copy, which nobody waits for in a hurry.
-LISTENS = "0A"  # What that table says of a socket that listens.
 TRACEBACK = "Traceback (most recent call last)"  # How Python begins to tell of an error.
 TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
 QUICK_TRIES = 3  # The same where nothing is waited for.
-FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.py")
-
 # What an attempt prints when it can't start, and what is likely to help.
 START_ADVICE = (
     ("Permission denied", "Ports below 1024 need special rights: take the one in PORT"),
@@ -98,10 +80,6 @@ INPUT_ADVICE = (
 )
 
 
-class UsageError(Exception):
-    """Something that the user gave can't be used; the text is one line that says what to do."""
-
-
 class StartError(Exception):
     """The attempt did not come to listen; `output` is the end of what it printed.
 
@@ -112,208 +90,6 @@ class StartError(Exception):
         super().__init__(message)
         self.output = output
         self.holder = holder
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """A program to grade, and how to start it."""
-
-    label: str
-    """What the user called it."""
-    command: tuple[str, ...]
-    folder: Path | None = None
-    """Where it must run; `None` for the scratch folder."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where an attempt listens."""
-
-    host: str
-    """What to connect to: a wildcard address is replaced by its loopback address."""
-    port: int
-    bound: str
-    """The address as the attempt bound it, such as `0.0.0.0`."""
-
-
-def locate(path: str | None, command: str | None = None) -> Attempt:
-    """Find out how to run the attempt at `path`, or `command` in the folder `path`.
-
-    Raises UsageError with one line that says what to do.
-    """
-    place = Path(path or ".").expanduser()
-    if not place.exists():
-        raise UsageError(f"there is no {path}: give the path of your server's file or folder")
-    place = place.resolve()
-    if command is not None:
-        return _command_attempt(command, place)
-    if place.is_dir():
-        return _folder_attempt(path or ".", place)
-    if place.suffix == ".py":
-        return Attempt(path or ".", (sys.executable, "-u", str(place)))
-    if os.access(place, os.X_OK):
-        return Attempt(path or ".", (str(place),))
-    raise UsageError(f"{path} is neither a .py file nor executable: run chmod +x on it first")
-
-
-def _command_attempt(command: str, place: Path) -> Attempt:
-    """Return the attempt that `command` starts in the folder `place`, or beside the file."""
-    try:
-        words = tuple(shlex.split(command))
-    except ValueError as error:
-        raise UsageError(f"--command can't be read ({error}): check its quotes") from None
-    if not words:
-        raise UsageError('--command is empty: write, for example, --command "go run ."')
-    folder = place if place.is_dir() else place.parent
-    if not shutil.which(words[0], path=None) and not (folder / words[0]).exists():
-        raise UsageError(f"--command: there is no program {words[0]!r} on this machine")
-    return Attempt(command, words, folder)
-
-
-def _folder_attempt(path: str, place: Path) -> Attempt:
-    """Return the attempt in the folder `place`, by the first program that is found in it."""
-    for name in FOLDER_PROGRAMS:
-        program = place / name
-        if not program.is_file():
-            continue
-        if name == "server.py":
-            return Attempt(path, (sys.executable, "-u", str(program)))
-        if name == "app/main.py":
-            return Attempt(path, (sys.executable, "-u", "-m", "app.main"), place)
-        shell = (str(program),) if os.access(program, os.X_OK) else ("sh", str(program))
-        return Attempt(path, shell, place)
-    names = ", ".join(FOLDER_PROGRAMS[:-1])
-    raise UsageError(
-        f"{path} holds no program: it needs {names} or {FOLDER_PROGRAMS[-1]}, or use --command"
-    )
-
-
-class Output:
-    """What an attempt prints, both streams together, read as it comes."""
-
-    def __init__(self, stream: object) -> None:
-        """Read from `stream`, a binary pipe, in a thread of its own until it ends."""
-        self._descriptor: int = stream.fileno()  # type: ignore[attr-defined]
-        self._stream = stream
-        self._data = bytearray()
-        """The end of what came: KEPT_OUTPUT bytes and up to as many more, if there are so many."""
-        self._ended = False
-        self.written = 0
-        """How many bytes have come in all."""
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        """Keep the end of what comes, and tell who waits for it."""
-        ready = select.poll()
-        with contextlib.suppress(OSError, ValueError):
-            ready.register(self._descriptor, select.POLLIN)
-            while ready.poll():
-                with self._changed:  # From here on nothing is on its way from the pipe to us.
-                    data = os.read(self._descriptor, 65536)
-                    if not data:
-                        break
-                    self._data += data
-                    if len(self._data) > 2 * KEPT_OUTPUT:  # Not each time: that takes long.
-                        del self._data[:-KEPT_OUTPUT]
-                    self.written += len(data)
-                    self._changed.notify_all()
-                if len(data) < FEW:
-                    time.sleep(GATHER)  # A line for each request: several are read as one.
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def _end(self, size: int) -> bytes:
-        """Return the last bytes that came: `size`, or as many as are kept."""
-        with self._changed:
-            return bytes(self._data[-min(size, KEPT_OUTPUT) :]) if size > 0 else b""
-
-    @property
-    def text(self) -> str:
-        """All that is kept, as text; what is no UTF-8 is escaped."""
-        return self._end(KEPT_OUTPUT).decode("utf-8", "backslashreplace")
-
-    def tail(self, lines: int = 12, since: int = 0) -> str:
-        """The last `lines` lines of what came after the first `since` bytes."""
-        with self._changed:
-            new = self._end(self.written - since)
-        text = new.decode("utf-8", "backslashreplace")
-        return "\n".join(map(_shorten_line, text.rstrip().splitlines()[-lines:]))
-
-    def holds(self, words: str) -> bool:
-        """Return whether `words` stand in what is kept; quick, however much that is."""
-        with self._changed:
-            return words.encode() in self._data
-
-    def wait_for(self, words: str, seconds: float) -> bool:
-        """Wait at most `seconds` until `words` have been printed; return whether they were."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended or self.holds(words), seconds)
-            return self.holds(words)
-
-    def catch_up(self, seconds: float = 0.3) -> None:
-        """Wait at most `seconds` until all has been read that was printed before this call."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended or not self._waiting(), seconds)
-
-    def _waiting(self) -> bool:
-        """Return whether the pipe holds what nobody has read yet."""
-        with contextlib.suppress(OSError, ValueError):
-            return any(fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)))
-        return False
-
-    def pause(self, seconds: float) -> None:
-        """Wait until something is printed, at most `seconds`."""
-        with self._changed:
-            self._changed.wait(seconds)
-
-    def finish(self) -> None:
-        """Wait a moment for the end of the output, once the attempt has exited or will soon.
-
-        What is in the pipe already is read in any case, however busy the machine.
-        """
-        self._thread.join(END_PAUSE)
-        self.catch_up(FINISH_TIMEOUT)
-
-    def close(self) -> None:
-        """Let go of the pipe, when nothing writes to it any more."""
-        self._thread.join(GRACE)
-        if not self._thread.is_alive():
-            self._stream.close()  # type: ignore[attr-defined]
-
-
-def _shorten_line(line: str) -> str:
-    """Return a line of output, of a very long one head and end: errors name themselves there."""
-    half = LONGEST_LINE // 2
-    return line if len(line) <= LONGEST_LINE else f"{line[:half]} … {line[-half:]}"
-
-
-@contextlib.contextmanager
-def wholly(stop: Callable[[], None]) -> Iterator[None]:
-    """Call `stop` in the end, whenever Ctrl-C comes: also on the way to it, or in the midst of it.
-
-    Then it is called once more, and no other Ctrl-C is heard until it has ended.
-    """
-    try:
-        try:
-            yield
-        finally:
-            stop()
-    except KeyboardInterrupt:  # So this is the main thread: no other one may set handlers.
-        saved = {number: signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS}
-        stop()
-        for number, handler in saved.items():
-            signal.signal(number, handler)
-        raise
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Doubt:
@@ -791,79 +567,3 @@ class Server:
     def __exit__(self, *_: object) -> None:
         """Stop on exit, whatever happened."""
         self.stop()
-
-
-def _first_line_advice(command: tuple[str, ...], wants_one: bool) -> str:
-    """Return what is wrong with the first line of the script that `command` runs, if that is so."""
-    try:
-        with open(command[0], "rb") as file:
-            line = file.readline(200)
-    except OSError:
-        return ""
-    if not line.startswith(b"#!"):
-        return "its first line does not say how: is it #!/bin/sh?" if wants_one else ""
-    program = line[2:].split(maxsplit=1)[0].decode(errors="replace") if line[2:].split() else ""
-    if line.endswith(b"\r\n"):
-        return (
-            f"there is no program {program + chr(13)!r}, which its first line names: its lines end"
-            " in CR LF. Save it with LF alone (in an editor, or with dos2unix)"
-        )
-    return "" if Path(program).exists() else f"there is no {program!r}, which its first line names"
-
-
-def _open_sockets(pids: Iterable[int]) -> set[str]:
-    """Return the numbers (inodes) of the sockets that processes have open. On Linux only."""
-    found = set()
-    for pid in pids:
-        with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as files:
-            for file in files:
-                with contextlib.suppress(OSError):
-                    name = os.readlink(file.path)
-                    if name.startswith("socket:["):
-                        found.add(name[8:-1])
-    return found
-
-
-def _read_listening(pids: Iterable[int]) -> dict[str, Address]:
-    """Return where processes listen, by the numbers of their sockets. On Linux only, where it is
-    much quicker than asking for each process: the table may hold many thousand ended connections.
-    """
-    mine, found = _open_sockets(pids), {}
-    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-        for words in _rows_that_listen(table) if mine else ():
-            if words[9] in mine:
-                host, _, port = words[1].partition(":")
-                parts = [int(host[i : i + 8], 16) for i in range(0, len(host), 8)]
-                data = struct.pack(f"={len(parts)}I", *parts)
-                found[words[9]] = _address(socket.inet_ntop(family, data), int(port, 16))
-    return found
-
-
-def _rows_that_listen(table: str) -> Iterator[list[str]]:
-    """Yield the rows in the state LISTEN of the system's `table` of TCP sockets.
-
-    Linux lists them before all others, which may be many thousand: what comes after is not read.
-    """
-    with contextlib.suppress(OSError), open(f"/proc/net/{table}") as file:
-        file.readline()  # The columns' names
-        for line in file:
-            words = line.split()
-            if words[3] != LISTENS:
-                break
-            yield words
-
-
-def _ask_listening(pids: Iterable[int]) -> dict[str, Address]:
-    """Return where processes listen, by numbers that stand for their sockets."""
-    found = {}
-    for pid in pids:
-        with contextlib.suppress(*GONE):
-            for connection in psutil.Process(pid).net_connections(kind="tcp"):
-                if connection.status == psutil.CONN_LISTEN:
-                    found[f"{pid} {connection.fd}"] = _address(*connection.laddr)
-    return found
-
-
-def _address(bound: str, port: int) -> Address:
-    """Return what to connect to for a socket that is bound to `bound`."""
-    return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound), port, bound)

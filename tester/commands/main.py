@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tester.arguments import OneLineParser
-from tester.attempt import STARTUP_TIMEOUT, UsageError
-from tester.ladder import ROOT, STAGES, LadderError, diff_text, get_stage
-from tester.limits import MEMORY_LIMIT
+from tester.attempt.limits import MEMORY_LIMIT
+from tester.attempt.locate import UsageError
+from tester.attempt.server import STARTUP_TIMEOUT
+from tester.commands.diff import command_diff
+from tester.commands.grade import command_grade, grading_of
+from tester.commands.options import megabytes, positive_seconds, stage_number
+from tester.commands.serve import command_serve
+from tester.ladder.stages import LadderError, get_stage
 
-if TYPE_CHECKING:
-    from tester.grading import Grading
-
-SERVE_PORT = "4221"
-MOST_MEMORY = 1_000_000  # Megabytes.
-FIRST_WITH_FILES = 12  # The stage from which on servers take --directory.
 OVERVIEW = """\
 Grades your HTTP server, stage by stage.
 
@@ -37,35 +33,6 @@ Grades your HTTP server, stage by stage.
 ATTEMPT is your program: a .py file, anything executable, or a folder.
 Begin here: python -m tester show 1
 """
-
-
-def stage_number(text: str) -> int:
-    """Return the stage number that `text` says. Raises argparse.ArgumentTypeError."""
-    if text.isdecimal() and text.isascii() and 1 <= int(text) <= len(STAGES):
-        return int(text)
-    raise argparse.ArgumentTypeError(
-        f"there is no stage {text!r}: give a number from 1 to {len(STAGES)}"
-    )
-
-
-def positive_seconds(text: str) -> float:
-    """Return the seconds that `text` says. Raises argparse.ArgumentTypeError."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if 0 < seconds <= 3600:
-        return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
-
-
-def megabytes(text: str) -> int:
-    """Return the megabytes that `text` says. Raises argparse.ArgumentTypeError."""
-    if text.isdecimal() and text.isascii() and 0 < int(text) <= MOST_MEMORY:
-        return int(text)
-    raise argparse.ArgumentTypeError(
-        f"{text!r} is not a number of megabytes from 1 to {MOST_MEMORY}"
-    )
 
 
 def build_parser() -> OneLineParser:
@@ -113,66 +80,10 @@ def build_parser() -> OneLineParser:
     return parser
 
 
-def command_grade(options: argparse.Namespace) -> int:
-    """Grade, and report in the ways that are asked for; return the exit code."""
-    from tester.grading import prepare_process  # Slow: late.
-    from tester.keeper import keep_ladder, keep_stage
-    from tester.report.machine import write_json, write_junit
-    from tester.report.terminal import make_console, print_ladder, print_stage
-    from tester.watch import Untouched
-
-    prepare_process()
-    check_targets(options.json, options.junit)
-    grading = grading_of(options)
-    untouched = Untouched(grading.path)
-    result = keep_stage(grading, options.stage) if options.stage else keep_ladder(grading)
-    result = untouched.check(result)
-    if options.json != "-":
-        console = make_console()
-        if options.stage:
-            print_stage(result, console, options.verbose)
-        else:
-            print_ladder(result, console, options.verbose)
-    if options.json:
-        write_json(result, options.json)
-    if options.junit:
-        write_junit(result, options.junit)
-    if told := untouched.tell_own():
-        print(f"python -m tester: {told}", file=sys.stderr)
-    passed = result.passed if options.stage else result.reached == len(STAGES)
-    return 0 if passed else 1
-
-
-def grading_of(options: argparse.Namespace) -> Grading:
-    """Return what to grade, and how. Raises UsageError where neither path nor command is given."""
-    from tester.grading import Grading
-
-    if options.attempt is None and options.command is None:
-        raise UsageError(
-            f"which server? For example: python -m tester {options.command_name} my_server.py"
-        )
-    seed = secrets.randbelow(100_000) if options.seed is None else options.seed
-    return Grading(
-        options.attempt, options.command, seed, options.startup_timeout, options.memory_limit
-    )
-
-
-def check_targets(*paths: str | None) -> None:
-    """Raise UsageError for a file that can't be written, before all the work is done."""
-    if paths[1] == "-":
-        raise UsageError("--junit needs the name of a file: --junit result.xml")
-    for path in filter(None, paths):
-        folder = Path(path).parent
-        if path != "-" and (Path(path).is_dir() or not os.access(folder, os.W_OK)):
-            raise UsageError(
-                f"can't write to {path}: name a file in a folder that you may write to"
-            )
-
-
 def command_watch(options: argparse.Namespace) -> int:
     """Grade again at every save, until Ctrl-C."""
-    from tester.grading import prepare_process
-    from tester.watch import watch
+    from tester.commands.watch import watch
+    from tester.grading.grade import prepare_process
 
     prepare_process()
     return watch(grading_of(options), stage=options.stage, verbose=options.verbose)
@@ -180,44 +91,11 @@ def command_watch(options: argparse.Namespace) -> int:
 
 def command_show(options: argparse.Namespace) -> int:
     """Print what a stage asks for."""
+    from tester.commands.show import print_rules
     from tester.report.terminal import make_console
-    from tester.show import print_rules
 
     print_rules(get_stage(options.stage), make_console())
     return 0
-
-
-def command_diff(options: argparse.Namespace) -> int:
-    """Print what a stage changed since the one before it, or since another."""
-    if len(options.stages) > 2:
-        raise UsageError("diff takes one stage or two: python -m tester diff 7")
-    newer = options.stages[-1]
-    older = options.stages[0] if len(options.stages) == 2 else newer - 1
-    text = diff_text(older, newer)
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        from rich.syntax import Syntax
-
-        from tester.report.terminal import make_console
-
-        make_console().print(Syntax(text, "diff", background_color="default", word_wrap=True))
-    else:
-        sys.stdout.write(text)
-    return 0
-
-
-def command_serve(options: argparse.Namespace) -> int:
-    """Become our own server of a stage, on port 4221 unless PORT says otherwise."""
-    stage = get_stage(options.stage)
-    port = os.environ.get("PORT") or SERVE_PORT
-    words = [sys.executable, "-u", str(stage.server)]
-    address = f"http://127.0.0.1:{port}/"
-    if stage.number >= FIRST_WITH_FILES:
-        words += ["--directory", str(ROOT / "stages" / "public")]
-    if stage.number > FIRST_WITH_FILES:  # From then on a browser is told what the files are.
-        address += "files/index.html"
-    print(f"Stage {stage.number}, {stage.title}. Ctrl-C stops it. Try it: {address}", flush=True)
-    os.chdir(ROOT / "stages")
-    os.execve(words[0], words, os.environ | {"PORT": port})
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

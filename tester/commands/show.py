@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from tester.ladder import STAGES, Stage
-from tester.suite import split_docstring
+from tester.ladder.rule import split_docstring
+from tester.ladder.stages import STAGES, Stage
 
 
 def read_rules(stage: Stage) -> Iterator[tuple[int, str, str, str, str, int | None]]:

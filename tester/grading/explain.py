@@ -6,11 +6,12 @@ import re
 import signal
 from collections.abc import Collection, Sequence
 
-from tester.attempt import IDLE_TIMEOUT, TRACEBACK, Server
-from tester.by_hand import DEFAULT_PORT, hold_open, list_pieces, make_command, make_file
-from tester.facts import CheckFailed, Client
+from tester.attempt.server import TRACEBACK, Server
+from tester.grading.by_hand import DEFAULT_PORT, hold_open, list_pieces, make_command, make_file
+from tester.grading.client import Client
+from tester.grading.expect import CheckFailed
 from tester.results import Failure, Message, Pointer
-from tester.wire import MEGABYTE, BadResponse, WireError
+from tester.wire.connection import IDLE_TIMEOUT, MEGABYTE, BadResponse, WireError
 
 # The likely cause, by what happened and from which stage on; the last that fits is told.
 LIKELY = {

@@ -8,19 +8,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tester.attempt import STARTUP_TIMEOUT, STOP_SIGNALS, StartError, wholly
-from tester.ladder import STAGES, get_stage
-from tester.limits import MEMORY_LIMIT, adopt_orphans
-from tester.naming import name_mistake
+from tester.attempt.family import STOP_SIGNALS, adopt_orphans, wholly
+from tester.attempt.server import StartError
+from tester.grading.job import Grading
+from tester.grading.plugin import SUITE
+from tester.grading.run import GivenUp, Suite
+from tester.ladder.rule import Rule, read_rule
+from tester.ladder.stages import ROOT, STAGES, get_stage
+from tester.mistakes.likeness import name_mistake
 from tester.results import CheckResult, StageResult
-from tester.suite import SUITE, GivenUp, Rule, Suite, read_rule
 
-RULES = Path(__file__).parent / "rules"
+RULES = ROOT / "tester" / "rules"
 # Nothing of the user's own pytest is wanted here: neither plugins nor settings nor caches.
 PYTEST_OPTIONS = (
     "-s",
@@ -37,25 +39,6 @@ PYTEST_OPTIONS = (
 
 class Collided(Exception):
     """A copy of the attempt could not run beside the first one."""
-
-
-@dataclass(frozen=True)
-class Grading:
-    """What to grade, and how."""
-
-    path: str | None
-    command: str | None = None
-    seed: int = 0
-    startup_timeout: float = STARTUP_TIMEOUT
-    memory_limit: int = MEMORY_LIMIT
-    """Megabytes."""
-    is_copy: bool = False
-    """Whether another process of ours runs the same attempt, and only one can have some port."""
-
-    @property
-    def label(self) -> str:
-        """What the attempt is called in reports."""
-        return self.command or self.path or "."
 
 
 @dataclass

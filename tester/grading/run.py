@@ -7,44 +7,29 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from tester.attempt import (
-    MOST_READ,
-    PATIENCE,
-    STARTUP_TIMEOUT,
-    Habits,
-    Server,
-    StartError,
-    UsageError,
-    locate,
-)
-from tester.explain import Stopped, explain
-from tester.facts import Client, Words
-from tester.limits import MEMORY_LIMIT
-from tester.results import Failure, printable
-from tester.wire import WireError
+from tester.attempt.limits import MEMORY_LIMIT
+from tester.attempt.locate import locate
+from tester.attempt.server import Habits, Server, StartError
+from tester.grading.check import call, in_background, is_broken, is_gone
+from tester.grading.client import Client
+from tester.grading.explain import Stopped, explain
+from tester.grading.groups import Group, Waiting
+from tester.grading.health import KINDS, Alone, Endless, kinds_after
+from tester.grading.words import Words
+from tester.ladder.rule import LAST_STAGE, Rule, read_rule
+from tester.results import Failure
+from tester.wire.connection import PATIENCE, WireError
 
-LAST_STAGE = 18
 FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some stay silent.
 FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 SLOW = 0.1  # Seconds: after a check that took longer we look whether the attempt spins.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
-DRIPS = 1  # Checks of a kind that an answer without end came to: from then on, less patience; and
-FLOODS = 3  # if it was a flood, after so many checks
-LESS_READ = 1024 * 1024  # fewer bytes of each answer are read.
-KINDS = ("requirement", "edge")
-ENDED_ALONE = 4  # Checks in a row that end a fresh process, too: the rest are not asked again.
 ASKED_AGAIN_AT_ONCE = 4  # Checks that are asked again, each on a process of its own.
-BROKEN = ("silent", "endless", "refused")  # What is seen of a server that serves nobody any more.
 MAX_FAILURES_IN_A_ROW = {  # Checks that end so: after so many we give up.
     "dead": 6,
     "stuck": 3,
@@ -57,73 +42,6 @@ SAID_OF = {
     "flooding": "went on sending without end in",
     "stopped": "was stopped ({reason}) in",
 }
-
-edge = pytest.mark.edge
-"""Marks an edge case: counted apart, never needed to pass."""
-waits = pytest.mark.waits
-"""Marks a check that mostly waits: it runs beside the others, on a server of its own."""
-
-
-restarts = pytest.mark.restarts
-"""Marks a check that stops the server: it comes last of all."""
-
-
-def until(stage: int) -> pytest.MarkDecorator:
-    """Mark a rule that no longer holds after `stage`."""
-    return pytest.mark.until(stage)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a check's function says about itself."""
-
-    stage: int
-    last: int
-    kind: str
-    title: str
-    why: str
-    hint: str
-
-    def in_force(self, stage: int) -> bool:
-        """Whether the rule holds at `stage`."""
-        return self.stage <= stage <= self.last
-
-
-RULE = pytest.StashKey["Rule"]()
-
-
-def read_rule(item: pytest.Item) -> Rule:
-    """Return the rule of a check, which is read once."""
-    if RULE not in item.stash:
-        item.stash[RULE] = _read_rule(item)
-    return item.stash[RULE]
-
-
-def _read_rule(item: pytest.Item) -> Rule:
-    """Read the rule of a check: its module's STAGE, marks, and the docstring's three parts."""
-    until_mark = item.get_closest_marker("until")
-    title, why, hint = split_docstring(item.function.__doc__ or "")  # type: ignore[attr-defined]
-    return Rule(
-        stage=item.module.STAGE,  # type: ignore[attr-defined]
-        last=until_mark.args[0] if until_mark else LAST_STAGE,
-        kind="edge" if item.get_closest_marker("edge") else "requirement",
-        title=title,
-        why=why,
-        hint=hint,
-    )
-
-
-def split_docstring(text: str) -> tuple[str, str, str]:
-    """`"Rule.\\n\\nWhy: because.\\nHint: so."` -> `("Rule.", "because.", "so.")`."""
-    parts = {"title": [], "why": [], "hint": []}
-    current = "title"
-    for line in inspect.cleandoc(text).splitlines():
-        if line.startswith(("Why:", "Hint:")):
-            current, _, line = line.partition(":")
-            current = current.lower()
-        parts[current].append(line.strip())
-    title, why, hint = (" ".join(filter(None, lines)) for lines in parts.values())
-    return title, why, hint
 
 
 class GivenUp(Exception):
@@ -467,104 +385,6 @@ class Suite:
                 self._given_up_at = rule.stage
 
 
-class Alone:
-    """What became of the checks that were asked again, each alone on a fresh process."""
-
-    def __init__(self) -> None:
-        """None has been yet."""
-        self._ended = dict.fromkeys(KINDS, 0)
-
-    def note(self, kind: str, error: BaseException | None, *, gone: bool) -> None:
-        """Note how a check of this kind ended, and whether its process was `gone` then.
-
-        One that has passed counts for nothing if it is: of a server that takes one client and no
-        other, some checks want no more.
-        """
-        if not gone:
-            self._ended[kind] = 0
-        elif isinstance(error, Exception):
-            self._ended[kind] += 1
-
-    def enough(self, kind: str) -> bool:
-        """Return whether so many of a kind have ended their process that no other is asked."""
-        return self._ended[kind] >= ENDED_ALONE
-
-
-class Endless:
-    """How many checks of each kind met an answer without end: drop by drop, or as a flood."""
-
-    def __init__(self) -> None:
-        """None has yet."""
-        self._counts = {(kind, how): 0 for kind in KINDS for how in ("endless", "flood")}
-        self._lock = threading.Lock()
-
-    def note(self, error: BaseException | None, rule: Rule) -> None:
-        """Count it if a check of `rule` ended so."""
-        if not isinstance(error, WireError) or ("edge", error.kind) not in self._counts:
-            return
-        with self._lock:
-            for kind in kinds_after(rule.kind):
-                self._counts[kind, error.kind] += 1
-
-    def drips(self, kind: str) -> bool:
-        """Return whether no answer to a check of this kind is likely to end."""
-        return self._counts[kind, "endless"] >= DRIPS
-
-    def most_read(self, kind: str) -> int:
-        """Return how many bytes of an answer to a check of this kind are read, at most."""
-        return LESS_READ if self._counts[kind, "flood"] >= FLOODS else MOST_READ
-
-
-def kinds_after(kind: str) -> tuple[str, ...]:
-    """Return the kinds of checks that may be hurried, as one of this kind has cost much time.
-
-    An edge case's fault must never cost a requirement; a requirement's costs the stage anyway.
-    """
-    return KINDS if kind == "requirement" else ("edge",)
-
-
-def is_broken(error: BaseException | None) -> bool:
-    """Return whether `error` is what is seen of a server that serves nobody any more."""
-    return isinstance(error, WireError) and error.kind in BROKEN
-
-
-def is_gone(server: Server) -> bool:
-    """Return whether the server takes no client any more: it has ended, or listens no more."""
-    return server.exit_code is not None or not server.listens()
-
-
-def in_background(function: Callable[[], object]) -> Future[object]:
-    """Call `function` in a thread of its own; the future holds what it returns or raises."""
-    future: Future[object] = Future()
-
-    def run() -> None:
-        """Call it, and keep what comes of it."""
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
-
-
-def call(function: Callable[..., None], client: Client) -> BaseException | None:
-    """Run a check with what it asks for; return what it raises."""
-    offered: dict[str, Any] = {
-        "client": client,
-        "words": client.words,
-        "server": client.server,
-    }
-    wanted = {name: offered[name] for name in inspect.signature(function).parameters}
-    try:
-        function(**wanted)
-    except (Exception, pytest.skip.Exception) as error:
-        return error
-    finally:
-        client.close()
-    return None
-
-
 LAST_TURN = 2
 
 
@@ -572,220 +392,3 @@ def _turn(item: pytest.Item) -> int:
     """Return when a check has its turn: plain ones first, then those that wait, then restarts."""
     marks = ((1, "waits"), (LAST_TURN, "restarts"))
     return next((turn for turn, name in marks if item.get_closest_marker(name)), 0)
-
-
-class Group:
-    """Checks that run at once on one server: what one does to it, no other has to pay for."""
-
-    def __init__(
-        self,
-        server: Server,
-        items: list[pytest.Function],
-        started: Future[object],
-        words: Callable[[str], Words],
-        learn: Callable[[BaseException | None, Rule], None] | None,
-        *,
-        may_stop: bool,
-    ) -> None:
-        """Run `items` as soon as the server has `started`; `may_stop` it when all have passed.
-
-        What a check has ended with is told to `learn` at once.
-        """
-        self.server = server
-        self._learn = learn
-        self.to_ask_again: list[Waiting] = []
-        """In their order: those that have failed, if the server did not survive."""
-        self.asked_again: dict[str, Waiting] = {}
-        """By id: how those do that are alone now."""
-        self.beside_edges = False
-        """Whether edge cases are, or were, put to the same process as its requirements."""
-        self._spoilt: bool | None = None
-        self._running = len(items)
-        self._lock = threading.Lock()
-        self._may_stop = may_stop
-        self._has_failed = False
-        self.members = [
-            Waiting(item, Client(server, words(item.name)), started, self) for item in items
-        ]
-
-    def note_end(self, error: BaseException | None, item: pytest.Item) -> None:
-        """Note that a check has ended; after the last, a server that nobody needs is stopped.
-
-        It would only take time from the others. One that a check has failed on is still needed,
-        to explain that.
-        """
-        if self._learn:
-            self._learn(error, read_rule(item))
-        with self._lock:
-            self._running -= 1
-            self._has_failed = self._has_failed or isinstance(error, Exception)
-            is_over = self._may_stop and not self._running
-        if is_over:
-            in_background(self._retire if self._has_failed else self.server.stop)
-
-    def _retire(self) -> None:
-        """Let a server that is needed to explain failures, and that spins, take no time of others'.
-
-        Each client that has left may have left a loop behind.
-        """
-        if self.server.spins():
-            self.server.make_way()
-
-    def is_spoilt(self) -> bool:
-        """Return whether the server did not survive the group, so that any may have ended it.
-
-        Waits until all have ended.
-        """
-        if self._spoilt is None:
-            failed = [each for each in self.members if isinstance(each.join(), Exception)]
-            gone = self.server.wait_for_exit() is not None or is_gone(self.server)
-            self._spoilt = gone and len(self.members) > 1
-            self.to_ask_again = failed if self._spoilt else []
-        return self._spoilt
-
-
-class Waiting:
-    """A check that runs in a thread of its own."""
-
-    def __init__(
-        self, item: pytest.Function, client: Client, started: Future[object], group: Group
-    ) -> None:
-        """Run it as soon as the server has `started`."""
-        self.item = item
-        self.client = client
-        self.server = client.server
-        self.group = group
-        self._started = started
-        self._outcome = in_background(self._run)
-
-    def _run(self) -> BaseException | None:
-        """Run the check; return what it raises, or why there is no server to run it on."""
-        if error := self._started.exception():
-            return error
-        error = call(self.item.function, self.client)
-        self.group.note_end(error, self.item)
-        return error
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-        return self._outcome.done()
-
-    def join(self) -> BaseException | None:
-        """Wait for the end; return what was raised."""
-        return self._outcome.result()
-
-    def may_be_anothers_fault(self) -> bool:
-        """Return whether it has failed where another check may have broken the server."""
-        error = self.join()
-        if not isinstance(error, Exception):
-            return False
-        is_edge = self.item.get_closest_marker("edge") is not None
-        beside_edges = self.group.beside_edges and not is_edge and is_broken(error)
-        return self.group.is_spoilt() or beside_edges
-
-
-SUITE = pytest.StashKey[Suite]()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that say what is graded."""
-    group = parser.getgroup("attempt", "which server to grade")
-    group.addoption("--attempt", help="path of the server: a file or a folder")
-    group.addoption("--command", help="a command that starts it, run in the folder --attempt")
-    group.addoption(
-        "--stage", default="18", help="the stage, 1 to 18 (default 18), or a range: 1-11"
-    )
-    group.addoption("--seed", type=int, default=0, help="makes the same random words again")
-    group.addoption("--startup-timeout", type=float, default=STARTUP_TIMEOUT, help="seconds")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, and prepare the suite if there is an attempt to run it against."""
-    config.addinivalue_line("markers", "edge: counted apart, never needed to pass")
-    config.addinivalue_line("markers", "until(stage): the rule no longer holds after this stage")
-    config.addinivalue_line("markers", "restarts: stops the server, so it comes last of all")
-    config.addinivalue_line("markers", "waits: runs beside the others, on a server of its own")
-    if SUITE in config.stash:
-        return
-    if config.getoption("attempt") is None and config.getoption("command") is None:
-        return
-    first, _, last = config.getoption("stage").partition("-")
-    try:
-        config.stash[SUITE] = Suite(
-            config.getoption("attempt"),
-            config.getoption("command"),
-            range(int(first), int(last or first) + 1),
-            config.getoption("seed"),
-            config.getoption("startup_timeout"),
-        )
-    except (UsageError, ValueError) as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing running."""
-    if SUITE in config.stash:
-        config.stash[SUITE].stop()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the checks that are in force."""
-    if SUITE in config.stash:
-        items[:], left = config.stash[SUITE].select(items)
-        config.hook.pytest_deselected(items=left)
-
-
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Start the attempt, and the checks that wait, before the first check."""
-    if SUITE not in session.config.stash or session.config.option.collectonly:
-        return
-    suite = session.config.stash[SUITE]
-    try:
-        suite.start()
-    except StartError as error:
-        raise pytest.UsageError(f"{error}\n{error.output}".rstrip()) from error
-    suite.start_waiting(session.items)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a check through the suite."""
-    if SUITE not in pyfuncitem.config.stash:
-        pytest.skip("no server to check: pytest tester/rules --attempt PATH --stage N")
-    try:
-        pyfuncitem.config.stash[SUITE].run(pyfuncitem)
-    except GivenUp as reason:
-        pytest.fail(str(reason), pytrace=False)
-    return True
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
-    """Show a failed check in words instead of a traceback through our own code."""
-    report = yield
-    suite = item.config.stash.get(SUITE, None)
-    failure = suite.failures.get(item.nodeid) if suite and call.when == "call" else None
-    if failure and report.failed:
-        rule = read_rule(item)
-        report.longrepr = printable(
-            f"{rule.title}\n  {failure.message}\n  expected: {failure.expected}\n"
-            f"  got:      {failure.got}\n  Why:  {rule.why}\n  Hint: {rule.hint}\n"
-            f"  Try:  {failure.command}"
-        )
-    return report
-
-
-@pytest.fixture
-def client() -> None:
-    """Talks to the attempt; the suite gives each check its own."""
-
-
-@pytest.fixture
-def words() -> None:
-    """Random words; the suite gives each check its own."""
-
-
-@pytest.fixture
-def server() -> None:
-    """The running attempt; the suite gives it."""

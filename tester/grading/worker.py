@@ -14,22 +14,17 @@ import os
 import pickle
 import select
 import signal
-import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
-from tester.attempt import STOP_SIGNALS, UsageError, wholly
-from tester.grading import Collided, Grading, grade_stage, grade_stages, prepare_process
-from tester.guard import Wards, report_to
-from tester.ladder import ROOT, get_stage
-from tester.limits import adopt_orphans
-from tester.results import LadderResult, StageResult
-from tester.suite import FIRST_WITH_FILES, LAST_STAGE, Suite
+from tester.attempt.family import STOP_SIGNALS, adopt_orphans, wholly
+from tester.attempt.guard import Wards, report_to
+from tester.attempt.locate import UsageError
+from tester.grading.grade import Collided
 
 STOP_GRACE = 15.0  # Seconds that a worker has to stop what it has started.
 LOOK = 0.1  # Seconds between two looks whether a worker was stopped: that tells nobody.
@@ -272,105 +267,3 @@ def working() -> Iterator[Crew]:
             yield crew
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def keep_stage(grading: Grading, stage: int) -> StageResult:
-    """Grade one stage, 1 to 18, and come to a verdict whatever happens. Raises UsageError."""
-    began = time.monotonic()
-    try:
-        with working() as crew:
-            return crew.finish(crew.start(lambda _: grade_stage(grading, stage)))
-    except Hit as hit:
-        return _ungraded(grading, range(stage, stage + 1), began, str(hit))[0]
-
-
-def keep_ladder(grading: Grading) -> LadderResult:
-    """Grade all stages; each check runs once for each way of starting. Raises UsageError.
-
-    An attempt that takes the port it is given runs in both ways at once: most of the time is spent
-    waiting.
-    """
-    began = time.monotonic()
-    ways = range(1, FIRST_WITH_FILES), range(FIRST_WITH_FILES, LAST_STAGE + 1)
-    results: list[StageResult] = []
-    try:
-        with working() as crew:
-            plain = crew.start(lambda worker: _grade_plain(grading, ways[0], worker))
-            crew.wait(lambda: plain.reports or plain.ended)
-            beside = None
-            if plain.reports and not plain.reports[0]["is_alone"]:
-                copy = replace(grading, is_copy=True)
-                beside = crew.start(lambda _: grade_stages(copy, ways[1]))
-            results += crew.finish(plain)
-            results += _finish_files(crew, beside, grading, ways[1])
-    except Hit as hit:
-        left = range(len(results) + 1, LAST_STAGE + 1)
-        results += _ungraded(grading, left, began, str(hit))
-    seconds = round(time.monotonic() - began, 3)
-    return LadderResult(grading.label, grading.seed, seconds, tuple(results))
-
-
-def _grade_plain(grading: Grading, stages: range, worker: Worker) -> list[StageResult]:
-    """Grade the stages without files, and report when the attempt listens."""
-
-    def tell(suite: Suite) -> None:
-        """Report whether a copy of the attempt can run beside it."""
-        worker.report(is_alone=suite.server.is_alone)
-
-    return grade_stages(grading, stages, started=tell)
-
-
-def _finish_files(
-    crew: Crew, beside: Worker | None, grading: Grading, stages: range
-) -> list[StageResult]:
-    """Return the verdicts on the stages with files, graded anew where a copy could not run."""
-    if beside is not None:
-        with contextlib.suppress(Collided):
-            return crew.finish(beside)
-    return crew.finish(crew.start(lambda _: grade_stages(grading, stages)))
-
-
-def _ungraded(grading: Grading, stages: range, began: float, error: str) -> list[StageResult]:
-    """Return the verdicts on stages that could not be graded."""
-    seconds = round(time.monotonic() - began, 3)
-    return [
-        StageResult(
-            stage=stage,
-            title=get_stage(stage).title,
-            attempt=grading.label,
-            seed=grading.seed,
-            seconds=seconds,
-            error=error,
-        )
-        for stage in stages
-    ]
-
-
-HELPER_CODE = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from tester.keeper import be_helper; be_helper()"
-)
-
-
-def start_helper(errors: int | None = None) -> subprocess.Popen[bytes]:
-    """Start a process that runs `be_helper`; `errors` is where its standard error goes."""
-    return subprocess.Popen(
-        [sys.executable, "-c", HELPER_CODE, str(ROOT)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=errors,
-        start_new_session=True,  # Ctrl-C is for us: we stop it ourselves.
-    )
-
-
-def be_helper() -> None:
-    """Be the helper of a program with threads, as a notebook's kernel: it must not fork itself.
-
-    Grade what standard input says, and write the verdict to standard output.
-    """
-    prepare_process()
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
-        try:
-            grading, stage = pickle.load(sys.stdin.buffer)
-        except (EOFError, pickle.UnpicklingError):  # They were stopped before they could tell us.
-            return
-        pickle.dump(keep_stage(grading, stage), sys.stdout.buffer)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tester.grading import Grading
-from tester.keeper import start_helper
+from tester.grading.helper import start_helper
+from tester.grading.job import Grading
+from tester.ladder.rule import split_docstring
 from tester.lesson.servers import LessonError, check_kind, find_stage, mistake, serving
 from tester.lesson.talk import ENDINGS, Client, Scene
 from tester.lesson.views import (
@@ -36,9 +37,8 @@ from tester.lesson.views import (
 from tester.masks import CHANGING, hide_fields
 from tester.mistakes import Mistake, catch, checks
 from tester.report.bytes_view import point
-from tester.response import Malformed, Response, ResponseReader
 from tester.results import CheckResult, Failure, StageResult
-from tester.suite import split_docstring
+from tester.wire.response import Malformed, Response, ResponseReader
 
 OWN_SERVER = "my_server.py"
 EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of an answer: longer than any idle timeout here.

@@ -1,8 +1,8 @@
 """Runs the notebooks, keeps what they show, and opens them.
 
-    python -m tester.lessons run           run all notebooks, and keep their outputs: `make lessons`
-    python -m tester.lessons run 07 10     only these; with --fresh, keep no old output at all
-    python -m tester.lessons open          open the start page in JupyterLab: `make notebooks`
+    python -m tester.lesson run           run all notebooks, and keep their outputs: `make lessons`
+    python -m tester.lesson run 07 10     only these; with --fresh, keep no old output at all
+    python -m tester.lesson open          open the start page in JupyterLab: `make notebooks`
 
 What changes from run to run (times, ports, dates, pictures of measurements) is no difference: the
 output that was there before stays. So running a lesson again, here or in JupyterLab, changes
@@ -30,7 +30,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from tester.arguments import OneLineParser
-from tester.ladder import ROOT, STAGES
+from tester.ladder.stages import ROOT, STAGES
 from tester.masks import hide_dates
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -320,8 +320,8 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/notebooks/{START}",
         f"--NotebookNotary.data_dir={data}",
-        "--ServerApp.contents_manager_class=tester.lessons.LessonFiles",
-        "--ContentsManager.pre_save_hook=tester.lessons.keep_before_save",
+        "--ServerApp.contents_manager_class=tester.lesson.keep.LessonFiles",
+        "--ContentsManager.pre_save_hook=tester.lesson.keep.keep_before_save",
         *options,
     ]
     os.execve(sys.executable, command, environment)
@@ -329,7 +329,7 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what `arguments` say, and return the exit code: 1 where a cell fails, 2 for an error."""
-    parser = OneLineParser(prog="python -m tester.lessons", description="The lessons.")
+    parser = OneLineParser(prog="python -m tester.lesson", description="The lessons.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     runs = commands.add_parser("run", help="run notebooks and keep their outputs")
     runs.add_argument("numbers", nargs="*", metavar="NN", help="which (all, unless told)")
@@ -337,7 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser(
         "open",
         help="open the start page in JupyterLab",
-        usage="python -m tester.lessons open [-h] [JupyterLab's own options]",
+        usage="python -m tester.lesson open [-h] [JupyterLab's own options]",
         description="Open the start page in JupyterLab. Options of JupyterLab's own may follow, "
         "such as --no-browser or --port=9000.",
     )

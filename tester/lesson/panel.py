@@ -17,7 +17,7 @@ import h11
 from tester.lesson.servers import check_kind
 from tester.lesson.views import GREEN, RED, View, ink, span
 from tester.report.bytes_view import visible_line
-from tester.response import Malformed, ResponseReader
+from tester.wire.response import Malformed, ResponseReader
 
 TIMEOUT = 1.0  # Seconds that a client waits for the rest of an answer.
 LEFT = 'style="text-align:left"'

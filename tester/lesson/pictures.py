@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tester.ladder import get_stage
+from tester.ladder.stages import get_stage
 from tester.lesson.servers import LessonError, check_kind, find_stage
 from tester.lesson.talk import ENDINGS, Event, Scene, Talk
 from tester.lesson.views import START_LINE, split_parts

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tester.attempt import Address, Attempt, Server, StartError, UsageError, locate
-from tester.guard import Guard
-from tester.ladder import ROOT, STAGES, Stage, get_stage
+from tester.attempt.guard import Guard
+from tester.attempt.locate import Attempt, UsageError, locate
+from tester.attempt.server import Server, StartError
+from tester.grading.run import FIRST_WITH_FILES
+from tester.ladder.stages import ROOT, STAGES, Stage, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
-from tester.suite import FIRST_WITH_FILES
+from tester.wire.connection import Address
 
 SITE = ROOT / "stages" / "public"  # The sample site, which a server of a later stage serves.
 PRINT_TIMEOUT = 5.0  # Seconds to wait for words that a server should print.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tester.ladder import label, read_server, split_docstring
+from tester.ladder.steps import label, read_server, split_docstring
 from tester.lesson.servers import LessonError, check_kind, find_stage
 from tester.lesson.views import COLOURS, PRE, View, prose, span
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from tester.lesson.servers import LessonError, Running, check_kind, find_running
 from tester.lesson.views import bundle, exchange_rows
-from tester.response import Malformed, Response, ResponseReader
-from tester.wire import Connection, WireError
+from tester.wire.connection import Connection, WireError
+from tester.wire.response import Malformed, Response, ResponseReader
 
 PATIENCE = 5.0  # Seconds to wait for an answer: only a server that is stuck needs them.
 PAUSE = 0.05  # Seconds between two pieces, so that they arrive as two.

@@ -20,7 +20,7 @@ from typing import Any
 
 from tester.lesson.servers import LessonError
 from tester.report.bytes_view import byte_spans, left_out, pieces, split_lines, wrap
-from tester.response import TOKEN
+from tester.wire.response import TOKEN
 
 WIDTH = 66  # Columns for bytes.
 NAME_COLUMN = 53  # Where the names stand, unless a row is longer.

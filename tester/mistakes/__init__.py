@@ -20,12 +20,16 @@ from pathlib import Path
 
 import pytest
 
-from tester.attempt import Server, StartError, locate
-from tester.explain import explain
-from tester.facts import Client, Words
-from tester.ladder import STAGES, read_server
+from tester.attempt.locate import locate
+from tester.attempt.server import Server, StartError
+from tester.grading.check import call
+from tester.grading.client import Client
+from tester.grading.explain import explain
+from tester.grading.run import FIRST_WITH_FILES
+from tester.grading.words import Words
+from tester.ladder.stages import STAGES
+from tester.ladder.steps import read_server
 from tester.results import Failure
-from tester.suite import FIRST_WITH_FILES, call
 
 COSTS_REQUIREMENTS: dict[str, str] = {
     "A reset by the client is an error that nobody catches": (

@@ -9,21 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tester.attempt import Server
-from tester.facts import (
-    CheckFailed,
-    Client,
-    Kept,
-    Words,
-    ask_on,
-    expect,
-    expect_option,
-    put_file,
-    request_bytes,
-    says_close,
-)
-from tester.response import Response
-from tester.wire import BadResponse, Connection, WireError
+from tester.attempt.server import Server
+from tester.grading.client import Client, Kept, ask_on, put_file
+from tester.grading.expect import CheckFailed, expect, expect_option, says_close
+from tester.grading.words import Words
+from tester.wire.connection import BadResponse, Connection, WireError
+from tester.wire.request import request_bytes
+from tester.wire.response import Response
 
 ONE_OF_EACH = (  # Fields that have one value, not a list of them: they come once at most.
     *("Date", "Server", "Content-Length", "Content-Type", "Content-Location", "Content-Range"),

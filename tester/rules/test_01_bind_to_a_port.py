@@ -4,10 +4,12 @@ import contextlib
 import ipaddress
 import time
 
-from tester.attempt import Server, StartError
-from tester.facts import Client, expect, fail, request_bytes
-from tester.suite import edge, restarts, until, waits
-from tester.wire import Connection, WireError
+from tester.attempt.server import Server, StartError
+from tester.grading.client import Client
+from tester.grading.expect import expect, fail
+from tester.ladder.rule import edge, restarts, until, waits
+from tester.wire.connection import Connection, WireError
+from tester.wire.request import request_bytes
 
 STAGE = 1
 CLIENTS = 105  # One after the other; but no more than

@@ -1,8 +1,11 @@
 """Stage 2, Read Connection Data: the server reads what the client sends."""
 
-from tester.attempt import Server
-from tester.facts import Client, Words, expect, request_bytes
-from tester.suite import edge, until, waits
+from tester.attempt.server import Server
+from tester.grading.client import Client
+from tester.grading.expect import expect
+from tester.grading.words import Words
+from tester.ladder.rule import edge, until, waits
+from tester.wire.request import request_bytes
 
 STAGE = 2
 PRINT_TIMEOUT = 4.0  # Seconds until what was sent must have been printed.

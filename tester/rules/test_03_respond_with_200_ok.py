@@ -2,19 +2,14 @@
 
 import re
 
-from tester.facts import (
-    CheckFailed,
-    Client,
-    Words,
-    expect,
-    expect_end_or_second,
-    expect_status,
-    request_bytes,
-)
-from tester.response import MAX_HEAD
+from tester.grading.client import Client, expect_end_or_second
+from tester.grading.expect import CheckFailed, expect, expect_status
+from tester.grading.words import Words
+from tester.ladder.rule import edge, until, waits
 from tester.results import Pointer
-from tester.suite import edge, until, waits
-from tester.wire import WireError
+from tester.wire.connection import WireError
+from tester.wire.request import request_bytes
+from tester.wire.response import MAX_HEAD
 
 STAGE = 3
 BEGINNING = b"HTTP/1.1 200 "

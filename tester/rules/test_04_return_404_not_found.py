@@ -1,7 +1,9 @@
 """Stage 4, Return 404 Not Found: the server reads what is asked for."""
 
-from tester.facts import Client, Words, about, expect_refused, expect_status
-from tester.suite import edge
+from tester.grading.client import Client
+from tester.grading.expect import about, expect_refused, expect_status
+from tester.grading.words import Words
+from tester.ladder.rule import edge
 
 STAGE = 4
 

@@ -2,17 +2,10 @@
 
 from urllib.parse import quote
 
-from tester.facts import (
-    Client,
-    Words,
-    about,
-    expect_body,
-    expect_refused,
-    expect_same,
-    expect_status,
-    list_targets,
-)
-from tester.suite import edge
+from tester.grading.client import Client, list_targets
+from tester.grading.expect import about, expect_body, expect_refused, expect_same, expect_status
+from tester.grading.words import Words
+from tester.ladder.rule import edge
 
 STAGE = 5
 ANSWERS = 100

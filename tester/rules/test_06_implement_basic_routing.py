@@ -1,7 +1,9 @@
 """Stage 6, Implement Basic Routing: each path has its own answer."""
 
-from tester.facts import Client, Words, expect, expect_body, expect_refused, expect_status
-from tester.suite import edge
+from tester.grading.client import Client
+from tester.grading.expect import expect, expect_body, expect_refused, expect_status
+from tester.grading.words import Words
+from tester.ladder.rule import edge
 
 STAGE = 6
 PAGES = ("/", "/about", "/blog")

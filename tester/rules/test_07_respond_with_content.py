@@ -3,19 +3,19 @@
 import re
 from urllib.parse import quote
 
-from tester.facts import (
-    Client,
-    Words,
+from tester.grading.client import Client
+from tester.grading.expect import (
     about,
     expect_body,
     expect_field,
     expect_length,
     expect_media_type,
     expect_status,
-    request_bytes,
 )
-from tester.suite import edge
-from tester.wire import WireError
+from tester.grading.words import Words
+from tester.ladder.rule import edge
+from tester.wire.connection import WireError
+from tester.wire.request import request_bytes
 
 STAGE = 7
 LONG = 1500, 3000  # Bytes of a value that is long: from, to.

@@ -5,31 +5,32 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 
-from tester.attempt import IDLE_TIMEOUT
-from tester.facts import (
+from tester.grading.client import (
     LATE_ANSWER,
     TRIES,
-    CheckFailed,
     Client,
-    Words,
+    expect_body_is_no_request,
+    list_targets,
+    repeat_if_slow,
+)
+from tester.grading.expect import (
+    CheckFailed,
     about,
     expect,
     expect_body,
-    expect_body_is_no_request,
     expect_field,
     expect_same,
     expect_status,
     fail,
-    list_targets,
     naming,
-    repeat_if_slow,
-    request_bytes,
 )
-from tester.response import Response
+from tester.grading.words import Words
+from tester.ladder.rule import edge
 from tester.results import Pointer
 from tester.rules.test_07_respond_with_content import UTF_8
-from tester.suite import edge
-from tester.wire import Connection, WireError
+from tester.wire.connection import IDLE_TIMEOUT, Connection, WireError
+from tester.wire.request import request_bytes
+from tester.wire.response import Response
 
 STAGE = 8
 HUGE = 80 * 1024  # Bytes of a head that is too large for every server: the limit is 64 KB.

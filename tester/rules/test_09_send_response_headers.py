@@ -7,23 +7,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 
-from tester.facts import (
+from tester.grading.client import Client, list_targets
+from tester.grading.expect import (
     CheckFailed,
-    Client,
-    Words,
     about,
     expect,
     expect_length,
     expect_said,
     fail,
-    list_targets,
     naming,
 )
-from tester.response import Response
+from tester.grading.words import Words
+from tester.ladder.rule import edge, until, waits
 from tester.results import Pointer
 from tester.rules.kinds import expect_close, expect_each_once
-from tester.suite import edge, until, waits
-from tester.wire import BadResponse, WireError
+from tester.wire.connection import BadResponse, WireError
+from tester.wire.response import Response
 
 STAGE = 9
 HUGE = 80 * 1024  # Bytes of a target that is too large for every server.

@@ -9,25 +9,15 @@ from pathlib import Path
 import psutil
 from psutil import STATUS_ZOMBIE as ZOMBIE
 
-from tester.attempt import IDLE_TIMEOUT, Server
-from tester.facts import (
-    TRIES,
-    CheckFailed,
-    Client,
-    Words,
-    ask_on,
-    expect_body,
-    expect_status,
-    fail,
-    put_file,
-    repeat_if_slow,
-    request_bytes,
-    says_close,
-)
-from tester.ports import GONE
-from tester.response import Malformed, ResponseReader
-from tester.suite import edge, waits
-from tester.wire import BadResponse, Connection, WireError
+from tester.attempt.family import GONE
+from tester.attempt.server import Server
+from tester.grading.client import TRIES, Client, ask_on, put_file, repeat_if_slow
+from tester.grading.expect import CheckFailed, expect_body, expect_status, fail, says_close
+from tester.grading.words import Words
+from tester.ladder.rule import edge, waits
+from tester.wire.connection import IDLE_TIMEOUT, BadResponse, Connection, WireError
+from tester.wire.request import request_bytes
+from tester.wire.response import Malformed, ResponseReader
 
 STAGE = 10
 SILENT = 5  # Clients that say nothing, or only half of what they want, while another one asks.

@@ -2,8 +2,10 @@
 
 from urllib.parse import quote
 
-from tester.facts import Client, Words, expect, expect_media_type, expect_status
-from tester.suite import edge
+from tester.grading.client import Client
+from tester.grading.expect import expect, expect_media_type, expect_status
+from tester.grading.words import Words
+from tester.ladder.rule import edge
 
 STAGE = 11
 

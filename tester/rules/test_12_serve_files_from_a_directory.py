@@ -10,10 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tester.attempt import Server
-from tester.facts import (
-    Client,
-    Words,
+from tester.attempt.server import Server
+from tester.grading.client import Client, put_file
+from tester.grading.expect import (
     about,
     expect,
     expect_body,
@@ -24,13 +23,13 @@ from tester.facts import (
     expect_said,
     expect_status,
     fail,
-    put_file,
-    request_bytes,
 )
-from tester.response import Malformed, ResponseReader
+from tester.grading.words import Words
+from tester.ladder.rule import edge, until, waits
 from tester.rules.kinds import expect_close
-from tester.suite import edge, until, waits
-from tester.wire import BadResponse, Connection, WireError
+from tester.wire.connection import BadResponse, Connection, WireError
+from tester.wire.request import request_bytes
+from tester.wire.response import Malformed, ResponseReader
 
 STAGE = 12
 MEGABYTE = 1024 * 1024

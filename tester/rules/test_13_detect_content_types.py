@@ -2,20 +2,19 @@
 
 import re
 
-from tester.attempt import Server
-from tester.facts import (
-    Client,
-    Words,
+from tester.attempt.server import Server
+from tester.grading.client import Client, put_file
+from tester.grading.expect import (
     about,
     expect,
     expect_body,
     expect_field,
     expect_media_type,
     expect_status,
-    put_file,
 )
-from tester.response import Response
-from tester.suite import edge
+from tester.grading.words import Words
+from tester.ladder.rule import edge
+from tester.wire.response import Response
 
 STAGE = 13
 BINARY = "application/octet-stream"

@@ -12,13 +12,10 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from tester.attempt import IDLE_TIMEOUT, Server
-from tester.facts import (
-    SHORT_END_TIMEOUT,
-    Client,
-    Words,
+from tester.attempt.server import Server
+from tester.grading.client import SHORT_END_TIMEOUT, Client, put_file, repeat_if_slow
+from tester.grading.expect import (
     about,
-    chunked,
     expect,
     expect_body,
     expect_field,
@@ -31,14 +28,13 @@ from tester.facts import (
     expect_status,
     fail,
     naming,
-    put_file,
-    repeat_if_slow,
-    request_bytes,
 )
-from tester.response import Response
+from tester.grading.words import Words
+from tester.ladder.rule import edge, until, waits
 from tester.rules.kinds import expect_close, expect_each_once
-from tester.suite import edge, until, waits
-from tester.wire import END_TIMEOUT, NO_END, Connection, WireError
+from tester.wire.connection import END_TIMEOUT, IDLE_TIMEOUT, NO_END, Connection, WireError
+from tester.wire.request import chunked, request_bytes
+from tester.wire.response import Response
 
 STAGE = 14
 MEGABYTE = 1024 * 1024

@@ -5,30 +5,32 @@ import time
 from collections.abc import Iterable
 from statistics import median
 
-from tester.attempt import IDLE_TIMEOUT, Server
-from tester.facts import (
+from tester.attempt.server import Server
+from tester.grading.client import (
     Client,
-    Words,
-    about,
     ask_on,
+    expect_body_is_no_request,
+    expect_no_more_answers,
+    put_file,
+    repeat_if_slow,
+)
+from tester.grading.expect import (
+    about,
     expect,
     expect_body,
-    expect_body_is_no_request,
     expect_field,
-    expect_no_more_answers,
     expect_nothing_left,
     expect_refused,
     expect_status,
     fail,
-    put_file,
-    repeat_if_slow,
-    request_bytes,
     says_close,
 )
-from tester.response import Response
+from tester.grading.words import Words
+from tester.ladder.rule import edge, waits
 from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused
-from tester.suite import edge, waits
-from tester.wire import NO_END, Connection, WireError
+from tester.wire.connection import IDLE_TIMEOUT, NO_END, Connection, WireError
+from tester.wire.request import request_bytes
+from tester.wire.response import Response
 
 STAGE = 15
 IDLE_DEADLINE = 11.0  # Seconds until an idle connection must have ended; 10 are promised.

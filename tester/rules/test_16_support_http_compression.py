@@ -7,26 +7,23 @@ import zlib
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from tester.attempt import Server
-from tester.facts import (
-    Client,
-    Kept,
-    Words,
+from tester.attempt.server import Server
+from tester.grading.client import Client, Kept, ask_on, put_file
+from tester.grading.expect import (
     about,
-    ask_on,
     expect,
     expect_body,
     expect_field,
     expect_length,
     expect_status,
     fail,
-    put_file,
     unpack,
 )
-from tester.response import Response
+from tester.grading.words import Words
+from tester.ladder.rule import edge
 from tester.rules.kinds import Kind, make_gets, make_posts, make_refused
-from tester.suite import edge
-from tester.wire import WireError
+from tester.wire.connection import WireError
+from tester.wire.response import Response
 
 STAGE = 16
 GZIP = ("Accept-Encoding", "gzip")

@@ -3,23 +3,14 @@
 import contextlib
 import time
 
-from tester.attempt import Server
-from tester.facts import (
-    Client,
-    Words,
-    about,
-    expect_body,
-    expect_no_more_answers,
-    expect_status,
-    fail,
-    put_file,
-    repeat_if_slow,
-    request_bytes,
-    says_close,
-)
+from tester.attempt.server import Server
+from tester.grading.client import Client, expect_no_more_answers, put_file, repeat_if_slow
+from tester.grading.expect import about, expect_body, expect_status, fail, says_close
+from tester.grading.words import Words
+from tester.ladder.rule import edge
 from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused
-from tester.suite import edge
-from tester.wire import Connection, WireError
+from tester.wire.connection import Connection, WireError
+from tester.wire.request import request_bytes
 
 STAGE = 17
 CUT_PAUSE = 0.03  # Seconds between two pieces, so that the first is read before the second comes.

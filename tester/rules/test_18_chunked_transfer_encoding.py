@@ -4,33 +4,34 @@ import contextlib
 import select
 from collections.abc import Iterator
 
-from tester.attempt import Server
-from tester.facts import (
+from tester.attempt.server import Server
+from tester.grading.client import (
     Client,
-    Words,
-    about,
     ask_on,
-    chunked,
+    expect_body_is_no_request,
+    expect_no_more_answers,
+    put_file,
+    repeat_if_slow,
+)
+from tester.grading.expect import (
+    about,
     expect,
     expect_body,
-    expect_body_is_no_request,
     expect_field,
     expect_no_field,
-    expect_no_more_answers,
     expect_refused,
     expect_said,
     expect_status,
     fail,
-    put_file,
-    repeat_if_slow,
-    request_bytes,
     says_close,
 )
-from tester.response import Response
+from tester.grading.words import Words
+from tester.ladder.rule import edge, waits
 from tester.rules.test_14_handle_post_requests import expect_stalled_are_cut_off
 from tester.rules.test_16_support_http_compression import GZIP, expect_unpacked
-from tester.suite import edge, waits
-from tester.wire import Connection, WireError
+from tester.wire.connection import Connection, WireError
+from tester.wire.request import chunked, request_bytes
+from tester.wire.response import Response
 
 STAGE = 18
 CHUNKED = [("Transfer-Encoding", "chunked")]

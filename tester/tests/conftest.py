@@ -20,7 +20,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from tester.ports import GONE
+from tester.attempt.family import GONE
 
 ROOT = Path(__file__).resolve().parents[2]
 

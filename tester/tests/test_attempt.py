@@ -10,11 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tester.attempt import Output, Server, StartError, UsageError, locate
-from tester.facts import Client, Words
-from tester.limits import Family
+from tester.attempt.family import Family
+from tester.attempt.locate import UsageError, locate
+from tester.attempt.output import Output
+from tester.attempt.server import Server, StartError
+from tester.grading.client import Client
+from tester.grading.words import Words
 from tester.tests.conftest import ROOT, WriteAttempt, fixed_port, processes_with
-from tester.wire import Connection, WireError
+from tester.wire.connection import Connection, WireError
 
 HELLO = 'connection.sendall(b"hello " + os.getcwd().encode())\nconnection.close()'
 SHELL = f'#!/bin/sh\nexec "{sys.executable}" -u "$(dirname "$0")/app/main.py" "$@"\n'

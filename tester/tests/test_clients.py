@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tester.attempt import Server
-from tester.facts import Words, put_file
-from tester.ladder import ROOT
-from tester.soak_server.watched import running
+from tester.attempt.server import Server
+from tester.grading.client import put_file
+from tester.grading.words import Words
+from tester.ladder.stages import ROOT
+from tester.workshop.stress.watched import running
 
 CLIENTS = Path(__file__).parent / "clients"
 SITE = ROOT / "stages" / "public"

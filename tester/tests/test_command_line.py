@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from tester.ladder import STAGES, Stage, get_stage
-from tester.show import print_rules, read_rules
+from tester.commands.show import print_rules, read_rules
+from tester.ladder.stages import STAGES, Stage, get_stage
 from tester.tests.conftest import ROOT, WriteAttempt, grade, run_tester
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -204,9 +204,9 @@ def test_diff_shows_a_step() -> None:
 
 def test_serve_runs_a_stage_over_the_sample_site() -> None:
     """It ends with Ctrl-C."""
-    from tester.attempt import Address, free_port
-    from tester.facts import request_bytes
-    from tester.wire import Connection
+    from tester.attempt.sockets import free_port
+    from tester.wire.connection import Address, Connection
+    from tester.wire.request import request_bytes
 
     port = free_port()
     with subprocess.Popen(

@@ -19,11 +19,12 @@ from typing import Any
 
 import pytest
 
-from tester.attempt import PATIENCE, Attempt, Server
-from tester.ladder import STAGES, get_stage
-from tester.response import Response, ResponseReader
+from tester.attempt.locate import Attempt
+from tester.attempt.server import Server
+from tester.ladder.stages import STAGES, get_stage
 from tester.tests.conftest import ROOT
-from tester.wire import Connection
+from tester.wire.connection import PATIENCE, Connection
+from tester.wire.response import Response, ResponseReader
 
 SMUGGLED = "GET /echo/smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 NEXT = SMUGGLED.replace("smuggled", "next")

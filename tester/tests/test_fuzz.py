@@ -9,17 +9,9 @@ from typing import Any
 
 import pytest
 
-from tester.fuzz import (
-    EXPLAINED,
-    PEERS,
-    Explained,
-    Hunt,
-    explain,
-    find_difference,
-    load_server,
-    read_with_ours,
-    start_server,
-)
+from tester.workshop.fuzz.explained import EXPLAINED, Explained, explain, find_difference
+from tester.workshop.fuzz.hunt import Hunt, start_server
+from tester.workshop.fuzz.readers import PEERS, load_server, read_with_ours
 
 SEEDS = 2000  # Streams that are read in this process, and
 WIRED = 150  # those of them that go over a real socket, too.

@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tester.explain import LONGEST, last_error, shorten_text
-from tester.facts import CheckFailed, expect_body, expect_field, expect_nothing_left
+from tester.grading.expect import CheckFailed, expect_body, expect_field, expect_nothing_left
+from tester.grading.explain import LONGEST, last_error, shorten_text
 from tester.lesson import exercises
 from tester.masks import hide, hide_fields
-from tester.naming import failure_signs, name_mistake
-from tester.report import machine, terminal
-from tester.response import Response
+from tester.mistakes.likeness import name_mistake
+from tester.mistakes.signs import failure_signs
+from tester.report import as_json as machine
+from tester.report import terminal
 from tester.results import CheckResult, Failure, Message, Pointer, StageResult
 from tester.tests.conftest import WriteAttempt, grade
+from tester.wire.response import Response
 
 SIZE = 256 * 1024
 MOST_SECONDS = 4.0  # Of CPU time for any one call; what is quadratic takes minutes.

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tester.ladder import get_stage
+from tester.ladder.stages import get_stage
 from tester.tests.conftest import (
     ROOT,
     WriteAttempt,

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tester.attempt import Server, locate
-from tester.facts import CheckFailed, Client, Kept, Words
+from tester.attempt.locate import locate
+from tester.attempt.server import Server
+from tester.grading.client import Client, Kept
+from tester.grading.expect import CheckFailed
+from tester.grading.words import Words
 
 PROGRAM = """
 import itertools, os, socket

@@ -17,20 +17,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from tester.ladder import (
-    MAP,
-    ROOT,
-    STAGES,
-    LadderError,
-    Stage,
-    code_lines,
-    diff_text,
-    get_stage,
-    map_text,
-    read_server,
-    step_lines,
-    step_size,
-)
+from tester.ladder.stages import ROOT, STAGES, LadderError, Stage, get_stage
+from tester.ladder.steps import code_lines, diff_text, read_server, step_lines, step_size
+from tester.workshop.map import MAP, map_text
 
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.slug)
 every_step = pytest.mark.parametrize("stage", STAGES[1:], ids=lambda stage: stage.slug)
@@ -267,7 +256,7 @@ def test_diff_of_the_first_stage_starts_from_nothing():
 
 def test_map_is_up_to_date():
     """stages/README.md is what `map` writes."""
-    assert MAP.read_text(encoding="utf-8") == map_text(), "Run: python -m tester.ladder map"
+    assert MAP.read_text(encoding="utf-8") == map_text(), "Run: python -m tester.workshop map"
 
 
 @pytest.mark.parametrize("page", ["README.md", "stages/README.md"])
@@ -292,7 +281,7 @@ BEFORE = '"""Stage {number}: {title}."""\n\nLIMIT = {limit}\n\n\ndef first():\n 
 
 def carry(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command that carries a fix up the ladder of the repository in `folder`."""
-    return run(folder, sys.executable, "-m", "tester.ladder", "carry", *arguments)
+    return run(folder, sys.executable, "-m", "tester.workshop", "carry", *arguments)
 
 
 def commit(folder: Path) -> None:
@@ -371,7 +360,7 @@ def test_carry_stops_at_a_conflict_and_goes_on_from_there(ladder: Path):
     assert answer.stderr == (
         "stages/09-send-response-headers/server.py has 1 conflict, marked with <<<<<<<. "
         "Stages that remain: 10, 11, 12, 13, 14, 15, 16, 17, 18. "
-        "Mend the file, then: python -m tester.ladder carry 9\n"
+        "Mend the file, then: python -m tester.workshop carry 9\n"
     )
     assert "LIMIT = 2" in server(ladder, 8).read_text(encoding="utf-8")
     marked = server(ladder, 9).read_text(encoding="utf-8")

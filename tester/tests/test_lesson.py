@@ -21,11 +21,13 @@ from hypothesis import strategies as st
 from jupyter_client.manager import KernelManager
 from rich.cells import cell_len
 
-from tester.attempt import Server, locate
-from tester.explain import explain
-from tester.facts import Client as Asker
-from tester.facts import Words
-from tester.ladder import STAGES, label, read_server, split_docstring
+from tester.attempt.locate import locate
+from tester.attempt.server import Server
+from tester.grading.client import Client as Asker
+from tester.grading.explain import explain
+from tester.grading.words import Words
+from tester.ladder.stages import STAGES
+from tester.ladder.steps import label, read_server, split_docstring
 from tester.lesson import (
     LessonError,
     anatomy,
@@ -56,17 +58,17 @@ from tester.lesson import (
     views,
 )
 from tester.lesson.exercises import PUZZLES, Puzzle
+from tester.lesson.keep import kernel_environment
 from tester.lesson.pictures import Picture
 from tester.lesson.steps import LAST as LAST_LINES
 from tester.lesson.steps import OUTSIDE, step_hunks
 from tester.lesson.talk import Client, Event, Talk
 from tester.lesson.views import split_parts
-from tester.lessons import kernel_environment
 from tester.mistakes import MISTAKES
 from tester.mistakes import source as source_of
 from tester.results import CheckResult, Failure, Pointer, StageResult
 from tester.tests.conftest import processes_in
-from tester.wire import WireError
+from tester.wire.connection import WireError
 
 GET = b"GET /echo/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -15,10 +15,10 @@ from typing import Any
 import nbformat
 import pytest
 
-from tester import lessons
-from tester.ladder import ROOT, STAGES
+from tester.ladder.stages import ROOT, STAGES
+from tester.lesson import keep as lessons
 from tester.lesson.exercises import check_name
-from tester.lessons import NAMES, NOTEBOOKS, VARIES, YOURS, keep, keep_before_save, signature
+from tester.lesson.keep import NAMES, NOTEBOOKS, VARIES, YOURS, keep, keep_before_save, signature
 from tester.mistakes import checks
 from tester.tests.conftest import processes_in
 

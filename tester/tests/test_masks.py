@@ -18,10 +18,11 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import time_machine
 
-from tester.lessons import mask
+from tester.lesson.keep import mask
 from tester.masks import hide, hide_dates, hide_fields
 from tester.mistakes import MISTAKES, Mistake, run, source
-from tester.naming import PRINTS, failure_signs, load
+from tester.mistakes.likeness import PRINTS, load
+from tester.mistakes.signs import failure_signs
 from tester.results import Failure
 from tester.tests.conftest import ROOT, WriteAttempt
 
@@ -62,7 +63,7 @@ MOMENT = re.compile(
 TAMPERED = "import time_machine; time_machine.travel({at}, tick=True).start()\n"
 GRADE = (
     "import sys, time_machine; time_machine.travel({at}, tick=True).start();"
-    " from tester.cli import main; sys.exit(main(sys.argv[1:]))"
+    " from tester.commands.main import main; sys.exit(main(sys.argv[1:]))"
 )
 
 

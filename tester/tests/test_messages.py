@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tester.by_hand import list_pieces, make_command, make_file
+from tester.grading.by_hand import list_pieces, make_command, make_file
 from tester.lesson.servers import mistake
 from tester.mistakes import Mistake, catch
 from tester.results import Message
@@ -118,7 +118,7 @@ def test_endless(write_attempt: WriteAttempt, pause: float) -> None:
 
 def test_the_messages_differ() -> None:
     """And so do the sentences that they are made from."""
-    from tester.explain import LIKELY, SENTENCES
+    from tester.grading.explain import LIKELY, SENTENCES
 
     assert len(set(SENTENCES.values())) == len(SENTENCES) == 7  # Two more: never listened, exited.
     causes = [words for stages in LIKELY.values() for _, words in stages]

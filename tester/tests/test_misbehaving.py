@@ -19,8 +19,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tester.facts import MOST_UNPACKED, CheckFailed, unpack
-from tester.ladder import read_server
+from tester.grading.expect import MOST_UNPACKED, CheckFailed, unpack
+from tester.ladder.steps import read_server
 from tester.tests.conftest import ROOT, WriteAttempt, grade, processes_with, run_tester
 
 MOST_SECONDS = (

@@ -10,12 +10,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tester.attempt import Server, locate
-from tester.facts import Client, Words
-from tester.ladder import STAGES, Stage
+from tester.attempt.locate import locate
+from tester.attempt.server import Server
+from tester.grading.check import call
+from tester.grading.client import Client
+from tester.grading.run import FIRST_WITH_FILES
+from tester.grading.words import Words
+from tester.ladder.stages import STAGES, Stage
 from tester.mistakes import MISTAKES, Mistake, catch, checks, read_marks, source
-from tester.naming import failure_signs, load
-from tester.suite import FIRST_WITH_FILES, call
+from tester.mistakes.likeness import load
+from tester.mistakes.signs import failure_signs
 
 LEAST = 300  # Mistakes; there may be more, and there should be.
 # Those that take long stand together: spread out, each of several workers gets some of them.
@@ -59,7 +63,7 @@ def test_a_mistake_is_caught(mistake: Mistake) -> None:
     words = mistake.words.lower().split(" / ")
     assert any(piece in failure.message.lower() for piece in words)
     assert not failure.message.startswith("the check itself failed")
-    # What it says is what the mistake is known by; else: python -m tester.mistakes.learn STAGE
+    # What it says is what the mistake is known by; else: python -m tester.workshop learn STAGE
     known = {sign[1:] for sign in PRINTS[mistake.title].signs if sign[0] == mistake.rule}
     if mistake.title not in SAYS_THIS_OR_THAT:
         assert {sign for sign in known if sign[0] == "says"} <= {*failure_signs(failure)}

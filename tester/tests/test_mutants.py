@@ -11,9 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tester import mutants
-from tester.ladder import STAGES, LadderError, Stage, read_server
-from tester.mutants import Mutant, Outcome, find_mutants, grade, mutate
+from tester.ladder.stages import STAGES, LadderError, Stage
+from tester.ladder.steps import read_server
+from tester.workshop.mutants import grade as mutants
+from tester.workshop.mutants.grade import Outcome, grade
+from tester.workshop.mutants.mutate import Mutant, find_mutants, mutate
 
 KINDS = {"comparison", "condition", "boolean", "constant", "pattern", "arithmetic", "statement"}
 

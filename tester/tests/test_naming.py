@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tester.facts import CheckFailed, expect_nothing_left
-from tester.ladder import read_server
+from tester.grading.expect import CheckFailed, expect_nothing_left
+from tester.ladder.steps import read_server
 from tester.mistakes import MISTAKES, Mistake, run, source
-from tester.naming import Match, Print, Prints, failure_signs, load, name_mistake, read_signs
+from tester.mistakes.likeness import Match, Print, Prints, load, name_mistake
+from tester.mistakes.signs import failure_signs, read_signs
 from tester.results import CheckResult, Failure, Message, Pointer, StageResult
 from tester.tests.conftest import WriteAttempt, grade
 
@@ -84,7 +85,7 @@ def test_what_nobody_knows_has_no_name(write_attempt: WriteAttempt, stage: int) 
 
 
 def test_every_mistake_has_prints() -> None:
-    """Those of a new one are learnt with `python -m tester.mistakes.learn STAGE`."""
+    """Those of a new one are learnt with `python -m tester.workshop learn STAGE`."""
     known = [(one.stage, one.rule, one.title) for one in load().prints]
     assert known == [(one.stage, one.rule, one.title) for one in MISTAKES]
 
@@ -101,7 +102,7 @@ def test_figures_give_a_wrong_length_away(monkeypatch: pytest.MonkeyPatch) -> No
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n" + "héllo ✓".encode()
     letters = next(one for one in load().prints if one.title.startswith("Content-Length counts l"))
     failure = Failure("3 bytes too many came", exchange=(Message("received", answer),))
-    monkeypatch.setattr("tester.naming.Prints.best", lambda self, result: [letters])
+    monkeypatch.setattr("tester.mistakes.likeness.Prints.best", lambda self, result: [letters])
     name = name_mistake(result_of(letters.rule, failure))
     assert name == (
         "This looks like: Content-Length counts letters, not bytes. 7 declared, 10 sent."

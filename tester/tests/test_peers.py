@@ -16,11 +16,11 @@ import psutil
 import pytest
 from rich.console import Console
 
-from tester.attempt import Address
-from tester.ladder import ROOT
-from tester.peers import __main__ as command_line
-from tester.peers.drawing import draw
-from tester.peers.measuring import (
+from tester.ladder.stages import ROOT
+from tester.wire.connection import Address
+from tester.workshop.peers import command_line
+from tester.workshop.peers.drawing import draw
+from tester.workshop.peers.measuring import (
     LOADS,
     MEMORY,
     Load,
@@ -32,8 +32,15 @@ from tester.peers.measuring import (
     parse_wrk,
     run_wrk,
 )
-from tester.peers.programs import FLOOR, OURS, PROGRAMS, PeersError, Program, make_environment
-from tester.peers.table import (
+from tester.workshop.peers.programs import (
+    FLOOR,
+    OURS,
+    PROGRAMS,
+    PeersError,
+    Program,
+    make_environment,
+)
+from tester.workshop.peers.table import (
     BEGIN,
     END,
     Setting,
@@ -83,7 +90,7 @@ def make_results() -> list[Result]:
 def run_command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the benchmark's command line as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "tester.peers", *words],
+        [sys.executable, "-m", "tester.workshop", "peers", *words],
         cwd=ROOT,
         env=os.environ | environment,
         stdin=subprocess.DEVNULL,
@@ -294,7 +301,9 @@ def test_page_gets_the_table_between_its_markers(tmp_path: Path) -> None:
     assert "**stage 18**" in rows[-1] and r"3,000\*" in rows[-3]
     for words in ("aiohttp 3.14.5, tornado 6.6.1, wrk 4.1.0", f"{os.cpu_count()} cores"):
         assert words in text
-    assert "\nwrk -t1 -c32 -d2s -s tester/peers/post.lua http://127.0.0.1:4221/echo\n" in text
+    assert (
+        "\nwrk -t1 -c32 -d2s -s tester/workshop/peers/post.lua http://127.0.0.1:4221/echo\n" in text
+    )
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END} {BEGIN}", f"{BEGIN}{BEGIN}{END}"])
@@ -360,7 +369,7 @@ def test_wrong_options_are_one_line(words: tuple[str, ...], complaint: str) -> N
     """With exit code 2, and before anything is installed."""
     done = run_command(*words)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("python -m tester.peers: ") and complaint in done.stderr
+    assert done.stderr.startswith("python -m tester.workshop peers: ") and complaint in done.stderr
     assert done.stderr.count("\n") == 1
 
 

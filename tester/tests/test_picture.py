@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from tester.picture import PICTURE, draw, grade_mistake
+from tester.workshop.picture import PICTURE, draw, grade_mistake
 
 
 def words(svg: str) -> str:

@@ -12,9 +12,11 @@ from xml.etree import ElementTree
 import pytest
 from rich.cells import cell_len
 
-from tester.ladder import STAGES
+from tester.ladder.rule import split_docstring
+from tester.ladder.stages import STAGES
 from tester.mistakes import checks
-from tester.report import bytes_view, machine, terminal
+from tester.report import as_json as machine
+from tester.report import bytes_view, terminal
 from tester.results import (
     CheckResult,
     Failure,
@@ -23,7 +25,6 @@ from tester.results import (
     Pointer,
     StageResult,
 )
-from tester.suite import split_docstring
 
 # --- Sample results -------------------------------------------------------------------------------
 

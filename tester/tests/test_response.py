@@ -7,7 +7,7 @@ import time
 import h11
 import pytest
 
-from tester.response import (
+from tester.wire.response import (
     MAX_CHUNK_LINE,
     MAX_CHUNKS,
     MAX_HEAD,

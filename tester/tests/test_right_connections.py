@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tester.ladder import read_server
+from tester.ladder.steps import read_server
 from tester.tests.conftest import WriteAttempt, failed, grade
 
 SERVERS = Path(__file__).parent / "servers"

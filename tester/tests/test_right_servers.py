@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tester.attempt import Server, locate
-from tester.facts import LATE_ANSWERS, Client, Words
-from tester.ladder import get_stage, read_server
+from tester.attempt.locate import locate
+from tester.attempt.server import Server
+from tester.grading.client import LATE_ANSWERS, Client
+from tester.grading.words import Words
+from tester.ladder.stages import get_stage
+from tester.ladder.steps import read_server
 from tester.tests.conftest import WriteAttempt, grade
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tester.attempt import Attempt, Server, locate
-from tester.facts import Client, Words
+from tester.attempt.locate import Attempt, locate
+from tester.attempt.server import Server
+from tester.grading.check import call
+from tester.grading.client import Client
+from tester.grading.words import Words
 from tester.mistakes import Mistake, checks, source
-from tester.suite import call
 from tester.tests.conftest import WriteAttempt
 
 MEMORY = ("test_huge_file_needs_little_memory", "test_large_upload_needs_little_memory")

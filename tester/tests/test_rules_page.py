@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tester.ladder import ROOT
+from tester.ladder.stages import ROOT
 from tester.mistakes import checks
 
 PAGE = ROOT / "tester" / "rules" / "README.md"

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tester.ladder import get_stage, read_server
+from tester.ladder.stages import get_stage
+from tester.ladder.steps import read_server
 
 PATIENCE = 30.0  # Seconds that nothing here needs, unless something is wrong.
 MAIN = '\n\nif __name__ == "__main__":\n'

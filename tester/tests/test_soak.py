@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tester import soak
-from tester.ladder import get_stage
+from tester.ladder.stages import get_stage
 from tester.results import CheckResult, Failure, StageResult
-from tester.soak import Subject, list_subjects, read_arguments, repeat
 from tester.tests.conftest import ROOT, processes_with
+from tester.workshop import soak
+from tester.workshop.soak import Subject, list_subjects, read_arguments, repeat
 
 OURS = Subject("stage  7", 7, get_stage(7).server, "passed")
 WRONG = Subject("a mistake", 7, Path("server.py"), "caught", "test_one")
@@ -91,12 +91,12 @@ def test_what_makes_no_sense_is_refused(
         read_arguments(words)
     assert caught.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("python -m tester.soak: ")
+    assert line.startswith("python -m tester.workshop soak: ")
 
 
 def test_it_grades() -> None:
     """Twice each, in processes of their own."""
-    words = [sys.executable, "-m", "tester.soak", "1", "--runs", "2", "--parallel", "2"]
+    words = [sys.executable, "-m", "tester.workshop", "soak", "1", "--runs", "2", "--parallel", "2"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
     first, second, last = done.stdout.splitlines()
     assert first == "stage  1: 2 of 2 passed"
@@ -107,7 +107,17 @@ def test_it_grades() -> None:
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     """Neither servers, nor folders, nor a traceback."""
-    words = [sys.executable, "-m", "tester.soak", "10", "--runs", "9", "--only", "servers"]
+    words = [
+        sys.executable,
+        "-m",
+        "tester.workshop",
+        "soak",
+        "10",
+        "--runs",
+        "9",
+        "--only",
+        "servers",
+    ]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as soaking:
         deadline = time.monotonic() + 60

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tester.ladder import ROOT, read_server
-from tester.soak_server import __main__ as command
-from tester.soak_server import crowd, endings, mixed, uploads, watched
-from tester.soak_server.crowd import Crowd, check_crowd
-from tester.soak_server.endings import end_at_work, end_with_stalls
-from tester.soak_server.large import check_large
-from tester.soak_server.mixed import check_mixed
-from tester.soak_server.uploads import check_uploads
-from tester.soak_server.watched import BrokenPromise, descriptors
+from tester.ladder.stages import ROOT
+from tester.ladder.steps import read_server
 from tester.tests.conftest import WriteAttempt
+from tester.workshop.stress import __main__ as command
+from tester.workshop.stress import crowd, endings, mixed, uploads, watched
+from tester.workshop.stress.crowd import Crowd, check_crowd
+from tester.workshop.stress.endings import end_at_work, end_with_stalls
+from tester.workshop.stress.large import check_large
+from tester.workshop.stress.mixed import check_mixed
+from tester.workshop.stress.uploads import check_uploads
+from tester.workshop.stress.watched import BrokenPromise, descriptors
 
 MAIN = '\n\nif __name__ == "__main__":\n'
 SMALL_CROWD = Crowd(idle=60, dripping=20, busy=4, seconds=0.5, idle_timeout=8)
@@ -268,7 +269,7 @@ def test_the_command_says_what_is_broken(
 @pytest.mark.parametrize("minutes", ["soon", "0", "-1", "nan", "inf"])
 def test_the_command_refuses_what_is_no_time(minutes: str) -> None:
     """In one line, with exit code 2."""
-    words = [sys.executable, "-m", "tester.soak_server", f"--minutes={minutes}"]
+    words = [sys.executable, "-m", "tester.workshop", "stress", f"--minutes={minutes}"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tester.ladder import STAGES, Stage, get_stage
+from tester.ladder.stages import STAGES, Stage, get_stage
 from tester.mistakes import checks, read_marks, run
 from tester.tests.conftest import WriteAttempt, failed, fixed_port, grade
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 
-from tester import suite
-from tester.attempt import MOST_READ
-from tester.facts import CheckFailed
-from tester.ladder import read_server
+from tester.grading import run as suite
+from tester.grading.expect import CheckFailed
+from tester.grading.health import KINDS
+from tester.ladder.steps import read_server
 from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, is_edge, source
-from tester.suite import KINDS
 from tester.tests.conftest import WriteAttempt, fixed_port, grade
-from tester.wire import WireError
+from tester.wire.connection import MOST_READ, WireError
 
 EXIT = '__import__("os")._exit(1)'
 PORT = re.compile(r'os\.environ\.get\("PORT", "4221"\)')

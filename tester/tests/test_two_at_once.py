@@ -15,14 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from tester import ports
-from tester.attempt import Server, StartError, locate
-from tester.facts import Client, Words
-from tester.ladder import get_stage
+from tester.attempt import ports
+from tester.attempt.locate import locate
+from tester.attempt.server import Server, StartError
+from tester.grading.check import call, in_background
+from tester.grading.client import Client
+from tester.grading.words import Words
+from tester.ladder.stages import get_stage
 from tester.rules.test_01_bind_to_a_port import test_can_be_restarted_at_once as restart_rule
-from tester.suite import call, in_background
 from tester.tests.conftest import WriteAttempt, fixed_port, run_tester
-from tester.wire import Connection
+from tester.wire.connection import Connection
 
 DEADLINE = 30.0  # Seconds: only against hanging for ever.
 AGAIN = "SO_REUSEADDR"

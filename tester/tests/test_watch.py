@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tester.ladder import get_stage
+from tester.commands.changes import snapshot, wait_for_change
+from tester.ladder.stages import get_stage
 from tester.tests.conftest import ROOT
-from tester.watch import snapshot, wait_for_change
 
 
 class Watcher:

@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tester.attempt import MOST_READ, PATIENCE, Address
-from tester.response import Malformed, Response, ResponseReader
 from tester.results import Direction, Message
+from tester.wire.response import Malformed, Response, ResponseReader
 
+IDLE_TIMEOUT = 1  # Seconds a client may stay silent, as the attempts are told.
+MOST_READ = 16 * 1024 * 1024  # Bytes of an answer whose length is not told: a check asks for 12 MB.
+PATIENCE = 5.0  # Seconds until an answer must have come; long, so that load is no failure.
 ANSWER_TIMEOUT = PATIENCE
 END_TIMEOUT = 2.0  # Seconds until a connection must end that has nothing more to say.
 CONNECT_TIMEOUT = 5.0  # Seconds.
@@ -30,9 +32,18 @@ DRIP = 0.5  # Seconds: bytes that came so shortly before the deadline make it a 
 CLOSE_WAIT = 8  # Linux's number for the state of a connection that the other side has closed.
 KEPT_CUTS = 8  # Of one message's packets: who wants to see more of them does not want to see any.
 KEPT = 64 * 1024  # Bytes of one message that are kept in the record; of more, head and end.
-
-
 NO_END = ("silent", "endless", "flood")  # Kinds of WireError: what was waited for never came.
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an attempt listens."""
+
+    host: str
+    """What to connect to: a wildcard address is replaced by its loopback address."""
+    port: int
+    bound: str
+    """The address as the attempt bound it, such as `0.0.0.0`."""
 
 
 class WireError(Exception):

@@ -6,11 +6,13 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from tester.ladder import ROOT, get_stage
+from tester.arguments import OneLineParser
+from tester.ladder.stages import ROOT, get_stage
 
 ROUNDS = 5
 # What is graded, and the seconds within which the verdict should be there on two cores.
@@ -35,8 +37,9 @@ def measure(words: tuple[str, ...], stage: int) -> float:
     return time.perf_counter() - began
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     """Print median and worst of a few rounds beside the goals."""
+    OneLineParser(prog="python -m tester.workshop bench").parse_args(arguments)
     table = Table(
         "command", "median", "worst", "goal", title=f"Time to the verdict, {ROUNDS} rounds"
     )
@@ -46,7 +49,3 @@ def main() -> None:
             name, f"{statistics.median(times):.2f} s", f"{max(times):.2f} s", f"< {goal:g} s"
         )
     Console().print(table)
-
-
-if __name__ == "__main__":
-    main()

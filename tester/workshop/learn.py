@@ -1,12 +1,12 @@
 """Learns how each mistake looks to a grade, and measures how well it is recognised by that.
 
-`python -m tester.mistakes.learn [new | STAGE ...]` grades each mistake of these stages (of all, if
+`python -m tester.workshop learn [new | STAGE ...]` grades each mistake of these stages (of all, if
 none is told; with `new`, those that have no prints yet) at its stage, and keeps the signs that are
 the same in two grades with other random words, in `prints.json`. Then a third grade shows how many
 are called by their names, and that no mistake in an edge case costs a requirement, unless it is
 said why in `COSTS_REQUIREMENTS`; else the exit code is 1: `make mistakes`.
 
-That takes hours. After the words of a check have changed, `python -m tester.mistakes.learn own
+That takes hours. After the words of a check have changed, `python -m tester.workshop learn own
 [new | STAGE ...]` learns only what each mistake's own check says of it, and keeps what is known
 of the other checks: some minutes, and nothing is measured.
 """
@@ -15,25 +15,18 @@ from __future__ import annotations
 
 import collections
 import multiprocessing
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tester.grading import Grading, grade_stage
+from tester.grading.grade import grade_stage
+from tester.grading.job import Grading
 from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, Mistake, catch, is_edge, source
-from tester.naming import (
-    Print,
-    Prints,
-    Sign,
-    check_name,
-    failure_signs,
-    load,
-    read_signs,
-    save,
-)
+from tester.mistakes.likeness import Print, Prints, load, save
+from tester.mistakes.signs import Sign, check_name, failure_signs, read_signs
 from tester.results import StageResult
 
 PARALLEL = 3  # Grades at a time: each of them waits a good part of its time.
@@ -147,9 +140,9 @@ def choose(words: list[str]) -> list[Mistake]:
     return [one for one in MISTAKES if not stages or one.stage in stages]
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Learn, measure, and print the figures."""
-    words = sys.argv[1:]
+    words = list(arguments)
     if words[:1] == ["own"]:
         learn_own(choose(words[1:]))
         return 0
@@ -185,7 +178,3 @@ def _twin_groups(prints: Prints) -> list[list[str]]:
     for one in prints.prints:
         groups[one.signs].append(one.title)
     return list(groups.values())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,13 +6,16 @@ import dataclasses
 import io
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from tester.grading import Grading, grade_stage
-from tester.ladder import ROOT, get_stage
+from tester.arguments import OneLineParser
+from tester.grading.grade import grade_stage
+from tester.grading.job import Grading
+from tester.ladder.stages import ROOT, get_stage
 from tester.report.terminal import print_stage
 from tester.results import StageResult
 
@@ -50,13 +53,15 @@ def draw(result: StageResult) -> str:
     return svg.replace("font-family: Fira Code, monospace", "font-family: monospace")
 
 
+def main(arguments: Sequence[str] = ()) -> None:
+    """Draw it, and say where."""
+    OneLineParser(prog="python -m tester.workshop picture").parse_args(arguments)
+    PICTURE.write_text(draw(grade_mistake()), encoding="utf-8")
+    print(f"Drawn: {PICTURE.relative_to(ROOT)}")
+
+
 def _without_output(test: object) -> object:
     """Leave out what the server printed: the picture has to fit on a screen."""
     if test.failure is None:
         return test
     return dataclasses.replace(test, failure=dataclasses.replace(test.failure, output=""))
-
-
-if __name__ == "__main__":
-    PICTURE.write_text(draw(grade_mistake()), encoding="utf-8")
-    print(f"Drawn: {PICTURE.relative_to(ROOT)}")

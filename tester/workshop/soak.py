@@ -1,8 +1,8 @@
 """Grades again and again while both cores are busy: `make soak`. No verdict may ever vary.
 
-`python -m tester.soak [STAGE ...] [--runs N] [--parallel N] [--only servers|mistakes]`: if not told
-otherwise, 300 grades of each stage's own server, which must pass, and of 20 known mistakes, which
-must be caught; sixteen at a time. Whoever has no two hours makes a part of it.
+`python -m tester.workshop soak [STAGE ...] [--runs N] [--parallel N] [--only servers|mistakes]`: if
+not told otherwise, 300 grades of each stage's own server, which must pass, and of 20 known
+mistakes, which must be caught; sixteen at a time. Without two hours to spare, make a part of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import functools
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +22,13 @@ from multiprocessing.pool import Pool
 from pathlib import Path
 
 from tester.arguments import OneLineParser
-from tester.attempt import STOP_SIGNALS
-from tester.grading import Grading, grade_stage, prepare_process, stop_on_signals
-from tester.ladder import STAGES, get_stage, read_stages
+from tester.attempt.family import STOP_SIGNALS
+from tester.grading.grade import grade_stage, prepare_process, stop_on_signals
+from tester.grading.job import Grading
+from tester.ladder.stages import STAGES, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
 from tester.results import StageResult
+from tester.workshop.options import read_stages
 
 RUNS = 300
 PARALLEL = 16  # They wait much of their time, and keep the cores busy for each other.
@@ -125,7 +126,7 @@ def start_pool(parallel: int, folder: str) -> Pool:
     """
     context = multiprocessing.get_context("forkserver")
     rules = [f"tester.rules.{stage.rules.stem}" for stage in STAGES]
-    context.set_forkserver_preload(["tester.grading", "tester.mistakes", *rules])
+    context.set_forkserver_preload(["tester.grading.grade", "tester.mistakes", *rules])
     return context.Pool(parallel, use_folder, (folder,), maxtasksperchild=1)
 
 
@@ -148,7 +149,7 @@ def repeat(subject: Subject, runs: int, grade: Callable[[list[int]], Iterator[st
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return what the command line asks for. Leaves with exit code 2 if that makes no sense."""
-    parser = OneLineParser(prog="python -m tester.soak", description=__doc__)
+    parser = OneLineParser(prog="python -m tester.workshop soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="grades of each")
     parser.add_argument("--only", choices=KINDS, help="grade these alone")
     options = read_stages(parser, arguments, PARALLEL)
@@ -174,10 +175,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     count, seconds = options.runs * len(steady), time.monotonic() - began
     print(f"{count} grades in {seconds:.0f} s, {options.parallel} at a time, all cores busy")
     return 0 if all(steady) else 1
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)

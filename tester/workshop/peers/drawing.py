@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from tester.peers.measuring import LOADS, MEMORY, Result
-from tester.peers.programs import FLOOR, OURS, PYTHON
-from tester.peers.table import show_rate, sort_results
+from tester.workshop.peers.measuring import LOADS, MEMORY, Result
+from tester.workshop.peers.programs import FLOOR, OURS, PYTHON
+from tester.workshop.peers.table import show_rate, sort_results
 
 COLUMNS = 2  # Groups beside each other.
 MARGIN, WIDTH, GAP = 20, 450, 20  # Of the picture, a group, and between two groups; all in pixels.

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psutil
 
-from tester.attempt import Address, Server, StartError
-from tester.peers.programs import PeersError, Program
-from tester.peers.servers.common import FILE, FILE_NAME, POST_SIZE
-from tester.ports import GONE
-from tester.wire import BadResponse, Connection, WireError
+from tester.attempt.family import GONE
+from tester.attempt.server import Server, StartError
+from tester.wire.connection import Address, BadResponse, Connection, WireError
+from tester.workshop.peers.programs import PeersError, Program
+from tester.workshop.peers.servers.common import FILE, FILE_NAME, POST_SIZE
 
 POST = Path(__file__).resolve().parent / "post.lua"
 MEMORY = "memory"  # What is not counted by the second, but in megabytes.

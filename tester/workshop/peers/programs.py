@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tester.attempt import Attempt
-from tester.ladder import get_stage
+from tester.attempt.locate import Attempt
+from tester.ladder.stages import get_stage
 
 SERVERS = Path(__file__).resolve().parent / "servers"
 OURS, FLOOR = "stage 18", "the floor"

@@ -12,9 +12,9 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
-from tester.ladder import ROOT
-from tester.peers.measuring import LOADS, MEMORY, Load, Result
-from tester.peers.programs import OURS, PeersError
+from tester.ladder.stages import ROOT
+from tester.workshop.peers.measuring import LOADS, MEMORY, Load, Result
+from tester.workshop.peers.programs import OURS, PeersError
 
 BEGIN, END = "<!-- peers -->", "<!-- /peers -->"
 NUMBERS = [load.name for load in LOADS]

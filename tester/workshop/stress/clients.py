@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from multiprocessing.pool import Pool
 from multiprocessing.synchronize import Barrier
 
-from tester.attempt import Address
-from tester.facts import CheckFailed, Words
-from tester.wire import BadResponse, WireError
+from tester.grading.expect import CheckFailed
+from tester.grading.words import Words
+from tester.wire.connection import Address, BadResponse, WireError
 
 READY_TIMEOUT = 60.0  # Seconds until all processes must have started.
 MOST_WRONG = 5  # Wrong answers after which a client gives up: more would tell nothing new.

@@ -12,10 +12,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tester.attempt import Address, Server
-from tester.facts import Words, expect_body, expect_status, request_bytes
-from tester.soak_server.clients import Tally, crew, send_clients
-from tester.soak_server.watched import (
+from tester.attempt.server import Server
+from tester.grading.expect import expect_body, expect_status
+from tester.grading.words import Words
+from tester.wire.connection import Address, Connection
+from tester.wire.request import request_bytes
+from tester.workshop.stress.clients import Tally, crew, send_clients
+from tester.workshop.stress.watched import (
     MEGABYTE,
     BrokenPromise,
     Figures,
@@ -27,7 +30,6 @@ from tester.soak_server.watched import (
     take_figures,
     wait_until,
 )
-from tester.wire import Connection
 
 PROCESSES = 2  # For the busy clients.
 REQUESTS = 200  # On one connection of a busy client, before it takes the next.

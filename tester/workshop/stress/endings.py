@@ -9,10 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tester.attempt import Server
-from tester.facts import Words, expect_body, expect_status, put_file, request_bytes
-from tester.soak_server.watched import BrokenPromise, promise, running, wait_until
-from tester.wire import Connection
+from tester.attempt.server import Server
+from tester.grading.client import put_file
+from tester.grading.expect import expect_body, expect_status
+from tester.grading.words import Words
+from tester.wire.connection import Connection
+from tester.wire.request import request_bytes
+from tester.workshop.stress.watched import BrokenPromise, promise, running, wait_until
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 PROMISED = 2.0  # Seconds that the requests in hand have.

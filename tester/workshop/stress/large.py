@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tester.attempt import Server
-from tester.facts import Words, expect_status, request_bytes
-from tester.soak_server.watched import MEGABYTE, Peak, calm_figures, promise, running
-from tester.wire import Connection
+from tester.attempt.server import Server
+from tester.grading.expect import expect_status
+from tester.grading.words import Words
+from tester.wire.connection import Connection
+from tester.wire.request import request_bytes
+from tester.workshop.stress.watched import MEGABYTE, Peak, calm_figures, promise, running
 
 GIGABYTE = 1_000_000_000
 LIMIT = 100 * 1024 * 1024  # Bytes: the largest body that the server takes.

@@ -6,21 +6,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tester.attempt import Address, Server
-from tester.facts import (
-    Words,
-    chunked,
-    expect,
-    expect_body,
-    expect_nothing_left,
-    expect_status,
-    put_file,
-    request_bytes,
-    unpack,
-)
-from tester.response import Response
-from tester.soak_server.clients import Tally, crew, send_clients
-from tester.soak_server.watched import (
+from tester.attempt.server import Server
+from tester.grading.client import put_file
+from tester.grading.expect import expect, expect_body, expect_nothing_left, expect_status, unpack
+from tester.grading.words import Words
+from tester.wire.connection import Address, Connection
+from tester.wire.request import chunked, request_bytes
+from tester.wire.response import Response
+from tester.workshop.stress.clients import Tally, crew, send_clients
+from tester.workshop.stress.watched import (
     MEGABYTE,
     Figures,
     calm_figures,
@@ -28,7 +22,6 @@ from tester.soak_server.watched import (
     promise,
     running,
 )
-from tester.wire import Connection
 
 PROCESSES = 2
 THREADS = 6  # In each process.

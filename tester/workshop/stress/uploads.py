@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tester.attempt import Server
-from tester.facts import Words, chunked, expect_status, request_bytes
-from tester.soak_server.watched import calm_figures, expect_calm, promise, running
-from tester.wire import Connection
+from tester.attempt.server import Server
+from tester.grading.expect import expect_status
+from tester.grading.words import Words
+from tester.wire.connection import Connection
+from tester.wire.request import chunked, request_bytes
+from tester.workshop.stress.watched import calm_figures, expect_calm, promise, running
 
 SMALL = b"small, but whole"
 OLD = b"what was here before"

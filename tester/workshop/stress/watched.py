@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psutil
 
-from tester.attempt import Attempt, Server
-from tester.ladder import get_stage
-from tester.ports import GONE
-from tester.wire import Connection
+from tester.attempt.family import GONE
+from tester.attempt.locate import Attempt
+from tester.attempt.server import Server
+from tester.ladder.stages import get_stage
+from tester.wire.connection import Connection
 
 MEGABYTE = 1_000_000
 POLL = 0.02  # Seconds between two looks whether something has happened.

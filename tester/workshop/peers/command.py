@@ -1,7 +1,7 @@
 """Puts stage 18's server beside other people's, under load: `make bench-peers`.
 
-`python -m tester.peers [--rounds N] [--seconds S] [--svg FILE] [--write]`. It needs wrk. The other
-servers are installed into a folder of their own for the run, which is removed afterwards.
+`python -m tester.workshop peers [--rounds N] [--seconds S] [--svg FILE] [--write]`. It needs wrk.
+The other servers are installed into a folder of their own for the run, which is removed afterwards.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tester.ladder import ROOT
-from tester.peers import drawing, measuring, table
-from tester.peers.programs import PROGRAMS, PeersError, make_environment
+from tester.ladder.stages import ROOT
+from tester.workshop.peers import drawing, measuring, table
+from tester.workshop.peers.programs import PROGRAMS, PeersError, make_environment
 
 PAGE = ROOT / "stages" / "CONFORMANCE.md"
 PICTURE = ROOT / ".github" / "peers.svg"
@@ -36,7 +36,9 @@ def count(text: str) -> int:
 def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line. Raises PeersError where one can't be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m tester.peers", description=__doc__.partition("\n")[0], exit_on_error=False
+        prog="python -m tester.workshop peers",
+        description=__doc__.partition("\n")[0],
+        exit_on_error=False,
     )
     parser.add_argument("--rounds", type=count, default=ROUNDS, help=f"{ROUNDS} if not told")
     parser.add_argument(
@@ -92,13 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run(read_options(arguments))
     except PeersError as error:
-        print(f"python -m tester.peers: {error}", file=sys.stderr)
+        print(f"python -m tester.workshop peers: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

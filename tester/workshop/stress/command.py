@@ -1,6 +1,6 @@
 """Puts stage 18's server under load and attack, and prints the figures: `make soak-server`.
 
-`python -m tester.soak_server [--minutes M]`: M minutes of mixed load (10, if not told), and the
+`python -m tester.workshop stress [--minutes M]`: M minutes of mixed load (10, if not told), and the
 rest, which takes about one. The exit code is 1 if a promise is broken; a line says which.
 """
 
@@ -12,17 +12,17 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tester.arguments import OneLineParser
-from tester.attempt import StartError
-from tester.soak_server.clients import TROUBLE
-from tester.soak_server.crowd import check_crowd
-from tester.soak_server.endings import check_endings
-from tester.soak_server.large import check_large
-from tester.soak_server.mixed import check_mixed
-from tester.soak_server.uploads import check_uploads
-from tester.soak_server.watched import BrokenPromise
+from tester.attempt.server import StartError
+from tester.workshop.stress.clients import TROUBLE
+from tester.workshop.stress.crowd import check_crowd
+from tester.workshop.stress.endings import check_endings
+from tester.workshop.stress.large import check_large
+from tester.workshop.stress.mixed import check_mixed
+from tester.workshop.stress.uploads import check_uploads
+from tester.workshop.stress.watched import BrokenPromise
 
 MINUTES = 10.0
 
@@ -51,11 +51,11 @@ def try_promises(checks: list[Callable[[], list[str]]]) -> int:
     return broken
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures; return 1 if a promise is broken, 2 if this machine does not allow it."""
-    parser = OneLineParser("python -m tester.soak_server", argparse.SUPPRESS)
+    parser = OneLineParser("python -m tester.workshop stress", argparse.SUPPRESS)
     parser.add_argument("--minutes", type=read_minutes, default=MINUTES)
-    minutes = parser.parse_args().minutes
+    minutes = parser.parse_args(arguments).minutes
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # However we end, so does the server.
     python = f"Python {platform.python_version()}, {os.cpu_count()} cores"
     print(f"Stage 18's server on {platform.system()}, {python}", flush=True)
@@ -70,7 +70,3 @@ def main() -> int:
         return 1
     print(f"Broken promises: {broken}." if broken else "All promises hold.")
     return 1 if broken else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,476 @@
+"""The client that a check talks with."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+from urllib.parse import quote
+
+from tester.attempt.server import Server
+from tester.grading.expect import (
+    CheckFailed,
+    _show,
+    expect_no_rest,
+    expect_nothing_left,
+    naming,
+    says_close,
+)
+from tester.grading.words import KEPT, Words
+from tester.results import Pointer
+from tester.wire.connection import (
+    END_TIMEOUT,
+    IDLE_TIMEOUT,
+    NO_END,
+    BadResponse,
+    Connection,
+    Record,
+    WireError,
+    begin_connecting,
+    begin_narrow,
+)
+from tester.wire.request import Fields, request_bytes
+from tester.wire.response import Response
+
+LATE_END = 0.5  # Seconds after which an end is late: the next ones are not waited for as long.
+TRIES = 6  # Times that a scene is played for which the machine was too slow.
+LATE_ANSWER = 0.1  # Seconds after which an answer is late, and
+LATE_ANSWERS = 6  # so many in a row that are late: perhaps the server waits for a silence.
+SPINS_AFTER = 0.3  # Seconds of waiting after which we look whether the server computes in vain.
+LONGEST_UNUSED = 0.3 * IDLE_TIMEOUT  # Seconds after which a kept connection is not used again.
+KEPT_PATIENCE = 1.0  # Seconds to wait for an answer on a kept connection: it is asked for again.
+SHORTEST_END_TIMEOUT = 0.01  # The same where it has not come MISSED_ENDS times.
+MISSED_ENDS = 10
+SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
+
+
+def put_file(server: Server, name: str, content: bytes) -> str:
+    """Put a file into the folder that the attempt serves; return the target that asks for it."""
+    path = server.public / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return f"/files/{quote(name)}"
+
+
+def list_targets(client: Client) -> list[str]:
+    """Return a target of each kind that is found at any stage; before it, it is one more 404.
+
+    So a rule that holds everywhere is asked for everywhere. `/search` and `/stream`, whose answers
+    differ with the query and with the version, are not among them.
+    """
+    word, server = client.words.word, client.server
+    files = [put_file(server, f"{word()}/{word()} {word()}.txt", client.words.text(300))]
+    return [
+        *("/", "/about", "/blog", "/user-agent", f"/echo/{word()}%20{word()}/{word()}"),
+        *(f"/{word()}", f"/about/{word()}", f"/user-agent/{word()}"),
+        *(files if server.with_directory else ()),
+    ]
+
+
+class Client:
+    """What a check talks to the attempt with; remembers every byte."""
+
+    def __init__(self, server: Server, words: Words) -> None:
+        """Talk to `server`; nothing is sent yet."""
+        self.server = server
+        self.words = words
+        self.record = Record()
+        self.beside: bytes | None = None
+        """What another client has sent that waits meanwhile; None: there is none that matters."""
+        self._output_before = (server.output, server.output.written if server.output else 0)
+        self._connections: list[Connection] = []
+
+    @functools.cached_property
+    def kept(self) -> Kept:
+        """Asks as well, on a connection that is kept."""
+        return Kept(self)
+
+    def output(self) -> str:
+        """Return the end of what the server has printed since this check began."""
+        output, before = self._output_before
+        now = self.server.output
+        if not now:
+            return ""
+        now.catch_up()
+        return now.tail(since=before if now is output else 0)
+
+    def connect(self) -> Connection:
+        """Open a connection; it is closed when the check is over. Raises WireError."""
+        connection = Connection(
+            self.server.address,
+            self.record,
+            self.server.patience,
+            most_read=self.server.most_read,
+        )
+        self._connections.append(connection)
+        return connection
+
+    def connect_together(self, count: int) -> list[Connection]:
+        """Open so many connections at the same moment. Raises WireError."""
+        address, patience = self.server.address, self.server.patience
+        with ExitStack() as begun:
+            sockets = begin_connecting(address, count)
+            for each in sockets:
+                begun.callback(each.close)
+            made = [Connection(address, self.record, patience, each) for each in sockets]
+            begun.pop_all()
+        self._connections += made
+        return made
+
+    def connect_narrow(self) -> Connection:
+        """Open a connection that holds little of what is not read. Raises WireError."""
+        address, begun = self.server.address, begin_narrow(self.server.address)
+        self._connections.append(Connection(address, self.record, self.server.patience, begun))
+        return self._connections[-1]
+
+    def close(self) -> None:
+        """Close every connection of this check."""
+        for connection in self._connections:
+            connection.close()
+
+    def ask(
+        self,
+        target: str = "/",
+        method: str = "GET",
+        fields: Fields = (),
+        body: bytes | None = None,
+        **options: Any,
+    ) -> Response:
+        """Send a request on a connection of its own and return the answer.
+
+        The connection is asked to end (`Connection: close`), so that stray bytes after the answer
+        are seen: they fail the check. `options` are those of `request_bytes`.
+        Raises CheckFailed, WireError and BadResponse.
+        """
+        return self.ask_raw(request_bytes(target, method, tuple(fields), body, **options), method)
+
+    def ask_raw(
+        self, data: bytes, method: str = "GET", *, seconds: float | None = None
+    ) -> Response:
+        """Send `data` as it is on a connection of its own and return the answer."""
+        connection = self.connect()
+        self.send_all(connection, data)
+        sent = connection.seconds
+        response = connection.read_response(method, seconds)
+        self.expect_nothing_more(connection, method)
+        connection.close()
+        self._notice_silence(data, connection.arrivals[0][0] - sent)
+        return response
+
+    def expect_nothing_more(self, connection: Connection, method: str = "GET") -> None:
+        """Raise CheckFailed if bytes come after the last answer that was read, one to `method`.
+
+        Waits for the end of the connection, which a rule of its own demands: here it may be late.
+        """
+        rest = b""
+        try:
+            rest = self._await_end(connection)
+        except WireError as error:  # A reset is a matter of another rule.
+            if error.kind == "flood":
+                raise
+        expect_no_rest(rest, connection, method)
+
+    def await_end(self, connection: Connection) -> None:
+        """Wait for the end of the connection: not to the last if the server never rests meanwhile.
+
+        A loop that goes on when a client has left will not end by itself. Raises WireError.
+        """
+        try:
+            connection.read_end(min(SPINS_AFTER, connection.patience))
+        except WireError as error:
+            left = connection.patience - SPINS_AFTER
+            late = error.kind in ("silent", "endless")
+            if not late or left <= 0 or self.server.spins():
+                raise
+            connection.read_end(left)
+
+    def expect_serving(self) -> None:
+        """Raise WireError unless the server takes a client: it gets an answer, or an end.
+
+        How the connection ends does not matter here: other rules ask for that.
+        """
+        connection = self.connect()
+        waited = 0.0
+        try:
+            waited = self.expect_served(connection)
+            self._await_end(connection)
+        except WireError as error:
+            # A reset is no matter here, unless it was the server's last breath.
+            if error.kind != "reset" or self.server.wait_for_exit() is not None:
+                raise
+        connection.close()
+        self._notice_silence(request_bytes("/"), waited)
+
+    def expect_served(self, connection: Connection) -> float:
+        """Ask for `/`. Raise WireError unless an answer begins, or the connection ends.
+
+        Return after how many seconds it did.
+        """
+        self.send_all(connection, request_bytes("/"))
+        sent = connection.seconds
+        connection.receive(doing="serving the next client")
+        return connection.seconds - sent
+
+    def _await_end(self, connection: Connection) -> bytes:
+        """Return what comes until the connection ends; it may stay open. Raises WireError: reset.
+
+        It is not waited for long if one before it stayed open, and less if many did.
+        """
+        began, rest = connection.seconds, b""
+        short = self.server.missed_ends < MISSED_ENDS
+        if self.server.keeps_open:
+            connection.half_close()  # Perhaps it ends when it sees that nothing more will come.
+        try:
+            seconds = SHORT_END_TIMEOUT if short else SHORTEST_END_TIMEOUT
+            rest = connection.read_end(seconds if self.server.keeps_open else END_TIMEOUT)
+        except WireError as error:
+            self.server.missed_ends += 1
+            if error.kind in ("reset", "flood"):
+                raise
+        finally:
+            if connection.seconds - began > LATE_END:
+                self.server.keeps_open = True
+        return rest
+
+    def send_all(self, connection: Connection, data: bytes) -> None:
+        """Send all that there is to send, and say so if the server waits for that.
+
+        A server that answers only when nothing came for a while does so each time. It is told that
+        nothing more will come, if that helps: one fault must not cost a minute.
+        """
+        connection.send(data)
+        if self.server.waits_for_silence:
+            connection.half_close()
+
+    def _notice_silence(self, data: bytes, waited: float) -> None:
+        """Find out whether the server waits for a silence, if answers came late again and again."""
+        server = self.server
+        server.late_answers = server.late_answers + 1 if waited > LATE_ANSWER else 0
+        if server.late_answers != LATE_ANSWERS or not data.startswith(b"GET "):
+            return
+        with suppress(WireError), Connection(server.address) as connection:
+            connection.send(data)
+            connection.half_close()
+            server.waits_for_silence = bool(connection.receive(waited / 2))
+
+
+def ask_on(
+    connection: Connection,
+    /,
+    target: str = "/",
+    method: str = "GET",
+    fields: Fields = (),
+    body: bytes | None = None,
+    **options: Any,
+) -> Response:
+    """Send a request on `connection`, which is to stay open, and return the answer.
+
+    Raises CheckFailed for bytes that came before it was sent, WireError, which counts the requests
+    on this connection, and BadResponse.
+    """
+    if connection.has_pending():
+        expect_nothing_left(connection.receive(), connection)
+    options = {"connection": None} | options
+    try:
+        connection.send(request_bytes(target, method, tuple(fields), body, **options))
+        return connection.read_response(method)
+    except WireError as error:
+        with naming(f"answering request {_count_requests(connection)} on this connection"):
+            raise error
+    except BadResponse as error:
+        line, number = error.cause.line, _count_requests(connection)
+        if number == 1 or line.startswith(b"HTTP/"):
+            raise
+        raise CheckFailed(
+            f"between answers {number - 1} and {number} came bytes that belong to neither",
+            f"answer {number} directly after the last byte of answer {number - 1}",
+            _show(line[:80]),
+            Pointer(line[:80], 0),
+            connection,
+        ) from None
+
+
+class Kept:
+    """Asks one request after the other, on one connection for as long as the server keeps it.
+
+    For checks of stages at which servers keep their connections. That they do is a rule of its
+    own: so where none comes of a request, it is sent once more, on a connection of its own, and so
+    are all after it. Stray bytes fail the check, as they do for `Client.ask`.
+    """
+
+    def __init__(self, client: Client) -> None:
+        """Ask as `client` does; nothing is sent yet."""
+        self._client = client
+        self._connection: Connection | None = None
+        self._used_at = 0.0
+        self._trusts = not client.server.waits_for_silence
+
+    def ask(
+        self,
+        target: str = "/",
+        method: str = "GET",
+        fields: Fields = (),
+        body: bytes | None = None,
+        **options: Any,
+    ) -> Response:
+        """Send a request and return the answer. Raises CheckFailed, WireError and BadResponse."""
+        if self._trusts and not options:
+            try:
+                response = self._ask_on(self._choose(), target, method, fields, body)
+                if response.status != 408:  # It has waited for too long while we did.
+                    return response
+            except WireError as error:
+                if error.kind == "flood":
+                    raise
+                self._trusts = False
+            self._connection = None
+        return self._client.ask(target, method, fields, body, **options)
+
+    def _choose(self) -> Connection:
+        """Return the connection to ask on. Raises CheckFailed if more came than was asked for."""
+        connection, unused = self._connection, time.monotonic() - self._used_at
+        if connection and unused < LONGEST_UNUSED:
+            if connection.has_pending():
+                expect_nothing_left(connection.receive(), connection)
+            connection.turn_page()  # Only what fails is shown then, and can be repeated.
+            return connection
+        if connection:  # It may be cut off at any moment, and that would be right.
+            connection.close()
+        self._connection = connection = self._client.connect()
+        # Nothing is waited for long: it would be asked for again.
+        connection.patience = min(connection.patience, KEPT_PATIENCE)
+        return connection
+
+    def _ask_on(
+        self,
+        connection: Connection,
+        target: str,
+        method: str,
+        fields: Fields,
+        body: bytes | None,
+    ) -> Response:
+        """Ask on `connection`, and see that nothing comes after the answer."""
+        connection.send(request_bytes(target, method, tuple(fields), body, connection=None))
+        response = connection.read_response(method)
+        self._used_at = time.monotonic()
+        if connection.has_pending():
+            expect_no_rest(connection.receive(), connection, method)
+        if connection.ended or says_close(response):
+            self._client.expect_nothing_more(connection, method)
+            self._connection = None
+        return response
+
+
+def _count_requests(connection: Connection) -> int:
+    """Return how many requests have been sent on `connection`, if each had its response."""
+    sent = [message for message in connection.record.messages if message.direction == "sent"]
+    return sum(message.connection == connection.number for message in sent)
+
+
+def expect_end_or_second(connection: Connection, request: bytes) -> None:
+    """Fail unless the connection ends in good order after the answer, or serves a second request.
+
+    The second, if the answer says its length and not that the connection ends.
+    """
+    doing = "closing the connection after its answer"
+    connection.send(request)
+    try:
+        with naming(doing):
+            response = connection.read_response()
+    except BadResponse:  # Other rules ask for its form.
+        connection.read_end(connection.patience, doing)
+        return
+    except WireError as error:
+        if error.kind != "closed":
+            raise
+        return
+    try:
+        kept = response.framing != "end" and not says_close(response)
+        connection.read_end(KEPT if kept else connection.patience, doing)
+    except WireError as error:
+        if not kept or error.kind == "reset":
+            raise
+        expect_second(connection, request)
+
+
+def expect_second(connection: Connection, request: bytes) -> None:
+    """Fail unless a connection that was kept answers `request` once more; it may end meanwhile."""
+    try:
+        with naming("closing the connection, or answering a second request on it"):
+            connection.send(request)
+            connection.read_response()
+    except WireError as error:
+        if error.kind not in ("closed", "reset"):
+            raise
+
+
+def expect_no_more_answers(connection: Connection, why: str) -> None:
+    """Fail if another answer comes, or the connection stays open. A reset is an end too.
+
+    `why` ends the sentence "the server went on answering, although …".
+    """
+    try:
+        rest = connection.read_end()
+    except WireError as error:
+        if error.kind != "reset":
+            raise
+        return
+    if rest.startswith(b"HTTP/"):
+        raise CheckFailed(
+            f"the server went on answering, although {why}",
+            "the end of the connection",
+            _show(rest[:60]),
+            Pointer(rest[:60], 0),
+            connection,
+        )
+    expect_nothing_left(rest, connection)
+
+
+def expect_body_is_no_request(
+    connection: Connection, words: Words, what: str, *, may_wait: bool = False
+) -> None:
+    """Fail if `what`, the body of a refused request, is read as the next one; the end will do.
+
+    With `may_wait` silence will do as well: not all of the body has come.
+    """
+    word = words.word()
+    try:
+        connection.send(request_bytes(f"/echo/{word}", connection=None))
+        response = connection.read_response()
+    except WireError as error:
+        if error.kind not in ("closed", "reset") and not (may_wait and error.kind == "silent"):
+            raise
+        return
+    if response.status != 200 or response.body != word.encode():
+        raise CheckFailed(
+            f"{what} was read as the next request",
+            f"the answer to GET /echo/{word}, or the end of the connection",
+            f"{response.status} {response.reason}, with the body {_show(response.body[:60])}",
+            connection=connection,
+        )
+
+
+def repeat_if_slow(
+    scene: Callable[[], None],
+    patience: float = 0.7 * IDLE_TIMEOUT,
+    server: Server | None = None,
+) -> None:
+    """Play `scene`, in which a client is slow on purpose: again, if it fails as we were too slow.
+
+    A server may hang up on a client after IDLE_TIMEOUT: if the machine is so busy that the scene
+    took longer than `patience`, its failure proves nothing, unless it comes TRIES times in a row;
+    or if it is the `server` that keeps the machine busy, which only gets worse.
+    """
+    for tries_left in reversed(range(TRIES)):
+        began = time.monotonic()
+        try:
+            scene()
+            return
+        except (CheckFailed, WireError, BadResponse) as error:
+            hopeless = isinstance(error, WireError) and error.kind in NO_END
+            if hopeless or not tries_left or time.monotonic() - began < patience:
+                raise
+            if server is not None and server.spins():
+                raise
