@@ -1,10 +1,4 @@
-"""The eighteen stages: where they are, what each one teaches, and how a fix goes up the ladder.
-
-    python -m tester.workshop map        writes stages/README.md
-    python -m tester.workshop carry 7    makes the change in stage 7 in stages 8 to 18 as well
-
-Imports nothing of the tester, so that every part of it can ask here.
-"""
+"""The eighteen stages: where they are, what each one teaches, and where to read on."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ One file a stage. Read them to learn what goes wrong, and add yours:
 - `changes` are as small as can be: texts of the stage's server.py, and what stands there instead.
 - `rule` names the check that catches it, `words` a piece of what that check says then.
 
-`tests/test_mistakes.py` makes each mistake and sees that it is caught, and in these words; those of
-stage 7 alone with `pytest tester/tests/test_mistakes.py -k 07`.
+`tests/mistakes/test_mistakes.py` makes each mistake and sees that it is caught, and in these words;
+those of stage 7 alone with `pytest tester/tests/mistakes/test_mistakes.py -k 07`.
 """
 
 from __future__ import annotations

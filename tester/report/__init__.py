@@ -1,8 +1,10 @@
-"""Reports: what grading found, for people (`terminal`) and for programs (`machine`).
+"""Reports: from a result to a page.
 
-    results -> bytes_view -> terminal -> the screen
-                          -> machine  -> JSON, JUnit
+Knows how a result looks on a terminal, as JSON and as JUnit XML, and how bytes are made visible.
 
-Imports go one way: nothing here knows how a result was made. The modules are not imported from
-this file, so that a run that only writes JSON does not wait for `rich`.
+Does not know how a result was made: it imports `results.py` and nothing else of ours.
+
+Read `bytes_view.py` first (bytes, lines, the caret), then `terminal.py`. `as_json.py` and
+`as_junit.py` are one format each; another one would stand beside them. None is imported here, so that
+a run that only writes JSON does not wait for `rich`.
 """

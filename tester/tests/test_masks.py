@@ -24,7 +24,7 @@ from tester.mistakes import MISTAKES, Mistake, run, source
 from tester.mistakes.likeness import PRINTS, load
 from tester.mistakes.signs import failure_signs
 from tester.results import Failure
-from tester.tests.conftest import ROOT, WriteAttempt
+from tester.tests.helpers import ROOT, WriteAttempt
 
 MOMENTS = (
     datetime(2027, 2, 3, 4, 5, tzinfo=timezone.utc),  # In New York, it is the day before.

@@ -16,7 +16,7 @@ from tester.attempt.output import Output
 from tester.attempt.server import Server, StartError
 from tester.grading.client import Client
 from tester.grading.words import Words
-from tester.tests.conftest import ROOT, WriteAttempt, fixed_port, processes_with
+from tester.tests.helpers import ROOT, WriteAttempt, fixed_port, processes_with
 from tester.wire.connection import Connection, WireError
 
 HELLO = 'connection.sendall(b"hello " + os.getcwd().encode())\nconnection.close()'

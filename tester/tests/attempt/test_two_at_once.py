@@ -23,7 +23,7 @@ from tester.grading.client import Client
 from tester.grading.words import Words
 from tester.ladder.stages import get_stage
 from tester.rules.test_01_bind_to_a_port import test_can_be_restarted_at_once as restart_rule
-from tester.tests.conftest import WriteAttempt, fixed_port, run_tester
+from tester.tests.helpers import WriteAttempt, fixed_port, run_tester
 from tester.wire.connection import Connection
 
 DEADLINE = 30.0  # Seconds: only against hanging for ever.

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tester.commands.show import print_rules, read_rules
 from tester.ladder.stages import STAGES, Stage, get_stage
-from tester.tests.conftest import ROOT, WriteAttempt, grade, run_tester
+from tester.tests.helpers import ROOT, WriteAttempt, grade, run_tester
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 

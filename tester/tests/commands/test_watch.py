@@ -15,7 +15,7 @@ import pytest
 
 from tester.commands.changes import snapshot, wait_for_change
 from tester.ladder.stages import get_stage
-from tester.tests.conftest import ROOT
+from tester.tests.helpers import ROOT
 
 
 class Watcher:

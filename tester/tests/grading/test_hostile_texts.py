@@ -18,7 +18,7 @@ from tester.mistakes.signs import failure_signs
 from tester.report import as_json as machine
 from tester.report import terminal
 from tester.results import CheckResult, Failure, Message, Pointer, StageResult
-from tester.tests.conftest import WriteAttempt, grade
+from tester.tests.helpers import WriteAttempt, grade
 from tester.wire.response import Response
 
 SIZE = 256 * 1024

@@ -13,7 +13,7 @@ from tester.grading.by_hand import list_pieces, make_command, make_file
 from tester.lesson.servers import mistake
 from tester.mistakes import Mistake, catch
 from tester.results import Message
-from tester.tests.conftest import WriteAttempt, grade, run_tester
+from tester.tests.helpers import WriteAttempt, grade, run_tester
 
 ANSWER = 'connection.recv(65536)\nconnection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\nHello World!")\n'
 

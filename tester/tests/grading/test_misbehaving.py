@@ -21,7 +21,7 @@ import pytest
 
 from tester.grading.expect import MOST_UNPACKED, CheckFailed, unpack
 from tester.ladder.steps import read_server
-from tester.tests.conftest import ROOT, WriteAttempt, grade, processes_with, run_tester
+from tester.tests.helpers import ROOT, WriteAttempt, grade, processes_with, run_tester
 
 MOST_SECONDS = (
     40.0  # Against hanging: on two busy cores, beside other tests; alone it is half of that.

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from tester.grading import health
 from tester.grading import run as suite
 from tester.grading.expect import CheckFailed
 from tester.grading.health import KINDS
 from tester.ladder.steps import read_server
 from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, is_edge, source
-from tester.tests.conftest import WriteAttempt, fixed_port, grade
+from tester.tests.helpers import WriteAttempt, fixed_port, grade
 from tester.wire.connection import MOST_READ, WireError
 
 EXIT = '__import__("os")._exit(1)'
@@ -216,11 +217,11 @@ def test_what_ends_each_fresh_process_is_not_asked_for_ever(
 ) -> None:
     """After ENDED_ALONE of a kind in a row that end a fresh process too, none of it is asked."""
     again = AskedAgain(monkeypatch)
-    assert all(again.ask("edge") for _ in range(suite.ENDED_ALONE))
+    assert all(again.ask("edge") for _ in range(health.ENDED_ALONE))
     assert not again.ask("edge")
-    assert all(again.ask("requirement") for _ in range(suite.ENDED_ALONE))
+    assert all(again.ask("requirement") for _ in range(health.ENDED_ALONE))
     assert not again.ask("requirement")
-    assert again.asked == 2 * suite.ENDED_ALONE
+    assert again.asked == 2 * health.ENDED_ALONE
 
 
 @pytest.mark.parametrize("fails", [False, True], ids=["passes", "fails"])
@@ -230,9 +231,9 @@ def test_a_process_that_lives_on_begins_the_count_anew(
     """In a row: one that leaves its process alive, however it ends, breaks the row of its kind."""
     again = AskedAgain(monkeypatch)
     for _ in range(3):
-        assert all(again.ask("edge") for _ in range(suite.ENDED_ALONE - 1))
+        assert all(again.ask("edge") for _ in range(health.ENDED_ALONE - 1))
         assert again.ask("edge", fails=fails, gone=False)
-    assert all(again.ask("requirement") for _ in range(suite.ENDED_ALONE - 1))
+    assert all(again.ask("requirement") for _ in range(health.ENDED_ALONE - 1))
     assert again.ask("edge", gone=False)  # Of the other kind: the row goes on.
     assert again.ask("requirement")
     assert not again.ask("requirement")
@@ -243,8 +244,8 @@ def test_one_that_passes_and_ends_its_process_counts_for_nothing(
 ) -> None:
     """A server that takes one client and no other lets some checks pass: the row goes on."""
     again = AskedAgain(monkeypatch)
-    assert all(again.ask("edge") for _ in range(suite.ENDED_ALONE - 1))
-    assert all(again.ask("edge", fails=False) for _ in range(suite.ENDED_ALONE))
+    assert all(again.ask("edge") for _ in range(health.ENDED_ALONE - 1))
+    assert all(again.ask("edge", fails=False) for _ in range(health.ENDED_ALONE))
     assert again.ask("edge")
     assert not again.ask("edge")
 
@@ -256,16 +257,16 @@ class FakeError(WireError):
     kind: str
 
 
-def hurried(endless: suite.Endless) -> list[str]:
+def hurried(endless: health.Endless) -> list[str]:
     """Return the kinds of checks for which less is read, or waited for less long."""
     return [kind for kind in KINDS if endless.drips(kind) or endless.most_read(kind) < MOST_READ]
 
 
-@pytest.mark.parametrize(("how", "enough"), [("endless", suite.DRIPS), ("flood", suite.FLOODS)])
+@pytest.mark.parametrize(("how", "enough"), [("endless", health.DRIPS), ("flood", health.FLOODS)])
 def test_edge_cases_without_end_hurry_no_requirement(how: str, enough: int) -> None:
     """Only several answers without end hurry others; those to requirements hurry all."""
     for kind, kinds in (("edge", ["edge"]), ("requirement", ["requirement", "edge"])):
-        endless, rule = suite.Endless(), FakeRule(kind)
+        endless, rule = health.Endless(), FakeRule(kind)
         for _ in range(enough):
             assert hurried(endless) == []
             endless.note(CheckFailed("for another reason"), rule)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tester.ladder.stages import get_stage
-from tester.tests.conftest import (
+from tester.tests.helpers import (
     ROOT,
     WriteAttempt,
     find_processes,

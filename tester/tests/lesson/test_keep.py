@@ -20,7 +20,7 @@ from tester.lesson import keep as lessons
 from tester.lesson.exercises import check_name
 from tester.lesson.keep import NAMES, NOTEBOOKS, VARIES, YOURS, keep, keep_before_save, signature
 from tester.mistakes import checks
-from tester.tests.conftest import processes_in
+from tester.tests.helpers import processes_in
 
 COMPLETE = True  # None may be missing.
 LONGEST = 30  # Seconds that a notebook may take.

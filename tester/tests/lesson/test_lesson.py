@@ -67,7 +67,7 @@ from tester.lesson.views import split_parts
 from tester.mistakes import MISTAKES
 from tester.mistakes import source as source_of
 from tester.results import CheckResult, Failure, Pointer, StageResult
-from tester.tests.conftest import processes_in
+from tester.tests.helpers import processes_in
 from tester.wire.connection import WireError
 
 GET = b"GET /echo/%s HTTP/1.1\r\nHost: localhost\r\n\r\n"

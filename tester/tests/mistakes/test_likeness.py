@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,9 @@ from tester.mistakes import MISTAKES, Mistake, run, source
 from tester.mistakes.likeness import Match, Print, Prints, load, name_mistake
 from tester.mistakes.signs import failure_signs, read_signs
 from tester.results import CheckResult, Failure, Message, Pointer, StageResult
-from tester.tests.conftest import WriteAttempt, grade
+from tester.tests.helpers import TESTS, WriteAttempt, grade
 
-ASYNCIO = Path(__file__).parent / "servers" / "asyncio_server.py"
+ASYNCIO = TESTS / "servers" / "asyncio_server.py"
 SEED = 4  # One that the prints were not learnt from.
 SAMPLED = (  # By name: a mistake more changes nothing here.
     "The server greets the client, which nobody asked for",

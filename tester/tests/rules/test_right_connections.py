@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tester.ladder.steps import read_server
-from tester.tests.conftest import WriteAttempt, failed, grade
+from tester.tests.helpers import TESTS, WriteAttempt, failed, grade
 
-SERVERS = Path(__file__).parent / "servers"
+SERVERS = TESTS / "servers"
 MAIN = 'if __name__ == "__main__":\n'
 
 # Put into the server of stage 18: it knows one more coding, and says so where nothing will do.

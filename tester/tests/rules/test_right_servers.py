@@ -15,7 +15,7 @@ from tester.grading.client import LATE_ANSWERS, Client
 from tester.grading.words import Words
 from tester.ladder.stages import get_stage
 from tester.ladder.steps import read_server
-from tester.tests.conftest import WriteAttempt, grade
+from tester.tests.helpers import WriteAttempt, grade
 
 
 @dataclass(frozen=True)

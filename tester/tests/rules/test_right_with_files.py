@@ -13,7 +13,7 @@ from tester.grading.check import call
 from tester.grading.client import Client
 from tester.grading.words import Words
 from tester.mistakes import Mistake, checks, source
-from tester.tests.conftest import WriteAttempt
+from tester.tests.helpers import WriteAttempt
 
 MEMORY = ("test_huge_file_needs_little_memory", "test_large_upload_needs_little_memory")
 SAFETY = (

@@ -20,9 +20,10 @@ from tester.attempt.server import Server
 from tester.grading.client import put_file
 from tester.grading.words import Words
 from tester.ladder.stages import ROOT
+from tester.tests.helpers import TESTS
 from tester.workshop.stress.watched import running
 
-CLIENTS = Path(__file__).parent / "clients"
+CLIENTS = TESTS / "clients"
 SITE = ROOT / "stages" / "public"
 TICKS = "".join(f"tick {number}\n" for number in range(1, 6))
 LARGE = Words(1).data(3_000_000)  # Bytes: curl waits for leave to send so many.

@@ -22,7 +22,7 @@ import pytest
 from tester.attempt.locate import Attempt
 from tester.attempt.server import Server
 from tester.ladder.stages import STAGES, get_stage
-from tester.tests.conftest import ROOT
+from tester.tests.helpers import ROOT
 from tester.wire.connection import PATIENCE, Connection
 from tester.wire.response import Response, ResponseReader
 

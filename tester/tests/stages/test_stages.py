@@ -10,9 +10,9 @@ import pytest
 
 from tester.ladder.stages import STAGES, Stage, get_stage
 from tester.mistakes import checks, read_marks, run
-from tester.tests.conftest import WriteAttempt, failed, fixed_port, grade
+from tester.tests.helpers import TESTS, WriteAttempt, failed, fixed_port, grade
 
-SERVERS = Path(__file__).parent / "servers"
+SERVERS = TESTS / "servers"
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.slug)

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tester.ladder.stages import ROOT
 from tester.wire.connection import Address
-from tester.workshop.peers import command_line
+from tester.workshop.peers import command as command_line
 from tester.workshop.peers.drawing import draw
 from tester.workshop.peers.measuring import (
     LOADS,

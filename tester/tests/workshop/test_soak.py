@@ -13,7 +13,7 @@ import pytest
 
 from tester.ladder.stages import get_stage
 from tester.results import CheckResult, Failure, StageResult
-from tester.tests.conftest import ROOT, processes_with
+from tester.tests.helpers import ROOT, processes_with
 from tester.workshop import soak
 from tester.workshop.soak import Subject, list_subjects, read_arguments, repeat
 

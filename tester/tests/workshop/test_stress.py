@@ -13,9 +13,8 @@ import pytest
 
 from tester.ladder.stages import ROOT
 from tester.ladder.steps import read_server
-from tester.tests.conftest import WriteAttempt
-from tester.workshop.stress import __main__ as command
-from tester.workshop.stress import crowd, endings, mixed, uploads, watched
+from tester.tests.helpers import WriteAttempt
+from tester.workshop.stress import command, crowd, endings, mixed, uploads, watched
 from tester.workshop.stress.crowd import Crowd, check_crowd
 from tester.workshop.stress.endings import end_at_work, end_with_stalls
 from tester.workshop.stress.large import check_large
