@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-from collections.abc import Iterator
-
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from tester.ladder.rule import split_docstring
+from tester.ladder.rule import checks_of, read_rule
 from tester.ladder.stages import STAGES, Stage
-
-
-def read_rules(stage: Stage) -> Iterator[tuple[int, str, str, str, str, int | None]]:
-    """Yield line, kind, rule, why, hint and last stage (or None) of each check of `stage`."""
-    spec = importlib.util.spec_from_file_location(stage.rules.stem, stage.rules)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    for name, function in inspect.getmembers(module, inspect.isfunction):
-        if not name.startswith("test_") or function.__module__ != module.__name__:
-            continue
-        marks = {mark.name: mark for mark in getattr(function, "pytestmark", [])}
-        last = marks["until"].args[0] if "until" in marks else None
-        kind = "edge" if "edge" in marks else "requirement"
-        line = inspect.getsourcelines(function)[1]
-        yield line, kind, *split_docstring(function.__doc__ or ""), last
 
 
 def print_rules(stage: Stage, console: Console) -> None:
     """Print what `stage` asks for beside what the stages before it did."""
-    rules = [rule[1:] for rule in sorted(read_rules(stage))]
+    rules = [read_rule(check) for check in checks_of(stage)]
     console.print(Text(f"Stage {stage.number}: {stage.title}", style="bold"))
     console.print(Text(stage.learn))
     console.print(Text(f"To read: {stage.rfc}", style="dim"))
@@ -40,17 +21,17 @@ def print_rules(stage: Stage, console: Console) -> None:
         "edge": "What it should do as well, for a star each (never needed to pass)",
     }
     for kind, heading in headings.items():
-        chosen = [rule for rule in rules if rule[0] == kind]
+        chosen = [rule for rule in rules if rule.kind == kind]
         if chosen:
             console.print()
             console.print(Text(heading, style="bold"))
-        for _, title, why, hint, last in chosen:
+        for rule in chosen:
             console.print()
-            note = f" (up to stage {last})" if last else ""
+            note = f" (up to stage {rule.last})" if rule.last < len(STAGES) else ""
             mark = "•" if kind == "requirement" else "☆"
-            console.print(Padding(Text(f"{mark} {title}{note}"), (0, 0, 0, 2), expand=False))
-            console.print(Padding(Text(f"Why:  {why}", style="dim"), (0, 0, 0, 4), expand=False))
-            console.print(Padding(Text(f"Hint: {hint}", style="dim"), (0, 0, 0, 4), expand=False))
+            console.print(Padding(Text(f"{mark} {rule.title}{note}"), (0, 0, 0, 2), expand=False))
+            for line in (f"Why:  {rule.why}", f"Hint: {rule.hint}"):
+                console.print(Padding(Text(line, style="dim"), (0, 0, 0, 4), expand=False))
     console.print()
     if stage.number > 1:
         before = f"stages 1 to {stage.number - 1}" if stage.number > 2 else "stage 1"

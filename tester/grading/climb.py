@@ -10,8 +10,7 @@ from tester.grading.grade import Collided, grade_stage, grade_stages
 from tester.grading.job import Grading
 from tester.grading.run import FIRST_WITH_FILES, Suite
 from tester.grading.worker import Crew, Hit, Worker, working
-from tester.ladder.rule import LAST_STAGE
-from tester.ladder.stages import get_stage
+from tester.ladder.stages import LAST_STAGE, get_stage
 from tester.results import LadderResult, StageResult
 
 

@@ -21,7 +21,8 @@ from tester.grading.explain import Stopped, explain
 from tester.grading.groups import Group, Waiting
 from tester.grading.health import KINDS, Alone, Endless, kinds_after
 from tester.grading.words import Words
-from tester.ladder.rule import LAST_STAGE, Rule, read_rule
+from tester.ladder.rule import Rule, read_rule
+from tester.ladder.stages import LAST_STAGE
 from tester.results import Failure
 from tester.wire.connection import PATIENCE, WireError
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import inspect
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 
-LAST_STAGE = 18
+from tester.ladder.stages import LAST_STAGE, STAGES, Stage
+from tester.results import Kind
+
 edge = pytest.mark.edge
 """Marks an edge case: counted apart, never needed to pass."""
 waits = pytest.mark.waits
@@ -25,45 +31,74 @@ def until(stage: int) -> pytest.MarkDecorator:
 class Rule:
     """What a check's function says about itself."""
 
+    name: str
+    """The name of the function: `test_length_counts_bytes`."""
     stage: int
+    """The stage that introduces it."""
     last: int
-    kind: str
+    """The last stage at which it holds."""
+    kind: Kind
     title: str
     why: str
     hint: str
+    waits: bool
+    """Whether it mostly waits."""
+    restarts: bool
+    """Whether it stops the server."""
 
     def in_force(self, stage: int) -> bool:
         """Whether the rule holds at `stage`."""
         return self.stage <= stage <= self.last
 
 
-RULE = pytest.StashKey["Rule"]()
+Check = Callable[..., None]
+"""A function that talks to an attempt, and raises an exception where its rule does not hold."""
 
 
-def read_rule(item: pytest.Item) -> Rule:
-    """Return the rule of a check, which is read once."""
-    if RULE not in item.stash:
-        item.stash[RULE] = _read_rule(item)
-    return item.stash[RULE]
+def read_rule(check: Check | pytest.Item) -> Rule:
+    """Return the rule of a check, or of pytest's item for it; each is read once."""
+    return _read_rule(getattr(check, "function", check))
 
 
-def _read_rule(item: pytest.Item) -> Rule:
-    """Read the rule of a check: its module's STAGE, marks, and the docstring's three parts."""
-    until_mark = item.get_closest_marker("until")
-    title, why, hint = split_docstring(item.function.__doc__ or "")  # type: ignore[attr-defined]
+@functools.cache
+def _read_rule(check: Check) -> Rule:
+    """Read the rule of a check: its module's STAGE, its marks, the docstring's three parts."""
+    marks = {mark.name: mark for mark in getattr(check, "pytestmark", [])}
+    title, why, hint = split_docstring(check.__doc__ or "")
     return Rule(
-        stage=item.module.STAGE,  # type: ignore[attr-defined]
-        last=until_mark.args[0] if until_mark else LAST_STAGE,
-        kind="edge" if item.get_closest_marker("edge") else "requirement",
+        name=check.__name__,
+        stage=sys.modules[check.__module__].STAGE,
+        last=marks["until"].args[0] if "until" in marks else LAST_STAGE,
+        kind="edge" if "edge" in marks else "requirement",
         title=title,
         why=why,
         hint=hint,
+        waits="waits" in marks,
+        restarts="restarts" in marks,
     )
+
+
+def checks_of(stage: Stage) -> list[Check]:
+    """Return the checks that `stage` introduces, in the order in which they are written."""
+    # By name, and not before it is asked for: the rules themselves stand on everything else.
+    module = importlib.import_module(f"tester.rules.{stage.rules.stem}")
+    found = [
+        function
+        for name, function in vars(module).items()
+        if name.startswith("test_") and function.__module__ == module.__name__
+    ]
+    return sorted(found, key=lambda function: function.__code__.co_firstlineno)
+
+
+@functools.cache
+def all_checks() -> dict[str, Check]:
+    """Return the checks of all stages by their names."""
+    return {check.__name__: check for stage in STAGES for check in checks_of(stage)}
 
 
 def split_docstring(text: str) -> tuple[str, str, str]:
     """`"Rule.\\n\\nWhy: because.\\nHint: so."` -> `("Rule.", "because.", "so.")`."""
-    parts = {"title": [], "why": [], "hint": []}
+    parts: dict[str, list[str]] = {"title": [], "why": [], "hint": []}
     current = "title"
     for line in inspect.cleandoc(text).splitlines():
         if line.startswith(("Why:", "Hint:")):

@@ -160,6 +160,7 @@ STAGES: tuple[Stage, ...] = (
         "RFC 9112 §7.1, RFC 9112 §6.3",
     ),
 )
+LAST_STAGE = len(STAGES)
 
 
 def get_stage(number: int) -> Stage:

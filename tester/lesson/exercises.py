@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tester.grading.alone import catch
 from tester.grading.helper import start_helper
 from tester.grading.job import Grading
-from tester.ladder.rule import split_docstring
+from tester.ladder.rule import all_checks, read_rule
 from tester.lesson.servers import LessonError, check_kind, find_stage, mistake, serving
 from tester.lesson.talk import ENDINGS, Client, Scene
 from tester.lesson.views import (
@@ -35,7 +36,7 @@ from tester.lesson.views import (
     span,
 )
 from tester.masks import CHANGING, hide_fields
-from tester.mistakes import Mistake, catch, checks
+from tester.mistakes import Mistake
 from tester.report.bytes_view import point
 from tester.results import CheckResult, Failure, StageResult
 from tester.wire.response import Malformed, Response, ResponseReader
@@ -82,11 +83,11 @@ def verdict(which: Mistake) -> View:
     failure = catch(which)
     if failure is None:
         raise LessonError(f"the tester did not catch this mistake: {which.title}")
-    title, why, hint = split_docstring(checks()[which.rule][0].__doc__ or "")
+    rule = read_rule(all_checks()[which.rule])
     name = check_name(which.rule)
-    body, text = _failure_body(failure, why, hint)
-    heading = f"<p>{prose(title)}</p>"
-    return card(f"✗ {name}", heading + body, RED, f"{title}\n{text}")
+    body, text = _failure_body(failure, rule.why, rule.hint)
+    heading = f"<p>{prose(rule.title)}</p>"
+    return card(f"✗ {name}", heading + body, RED, f"{rule.title}\n{text}")
 
 
 def check_name(rule: str) -> str:

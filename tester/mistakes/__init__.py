@@ -11,25 +11,12 @@ those of stage 7 alone with `pytest tester/tests/mistakes/test_mistakes.py -k 07
 
 from __future__ import annotations
 
-import functools
 import importlib
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import pytest
-
-from tester.attempt.locate import locate
-from tester.attempt.server import Server, StartError
-from tester.grading.check import call
-from tester.grading.client import Client
-from tester.grading.explain import explain
-from tester.grading.run import FIRST_WITH_FILES
-from tester.grading.words import Words
+from tester.ladder.rule import all_checks, read_rule
 from tester.ladder.stages import STAGES
 from tester.ladder.steps import read_server
-from tester.results import Failure
 
 COSTS_REQUIREMENTS: dict[str, str] = {
     "A reset by the client is an error that nobody catches": (
@@ -61,7 +48,6 @@ COSTS_REQUIREMENTS: dict[str, str] = {
     ),
 }
 """Mistakes whose check is an edge case, and why they cost requirements all the same."""
-PATIENCE = 3.0  # Seconds to wait for an answer: many a mistake is that none comes.
 
 
 @dataclass(frozen=True)
@@ -87,27 +73,9 @@ def collect() -> tuple[Mistake, ...]:
     return tuple(mistake for module in modules for mistake in module.MISTAKES)
 
 
-@functools.cache
-def checks() -> dict[str, tuple[Callable[..., None], int]]:
-    """Return all checks of the rules by their names, each with the stage that introduces it."""
-    found = {}
-    for stage in STAGES:
-        module = importlib.import_module(f"tester.rules.{stage.rules.stem}")
-        for name, function in vars(module).items():
-            if name.startswith("test_"):
-                found[name] = (function, stage.number)
-    return found
-
-
-def read_marks(rule: str) -> list[pytest.Mark]:
-    """Return the marks of the check `rule`."""
-    function, _ = checks()[rule]
-    return getattr(function, "pytestmark", [])
-
-
 def is_edge(mistake: Mistake) -> bool:
     """Return whether the rule of a mistake is an edge case: it must cost no requirement."""
-    return any(mark.name == "edge" for mark in read_marks(mistake.rule))
+    return read_rule(all_checks()[mistake.rule]).kind == "edge"
 
 
 def source(mistake: Mistake) -> str:
@@ -124,32 +92,6 @@ def source(mistake: Mistake) -> str:
             )
         text = text.replace(old, new)
     return text
-
-
-def catch(mistake: Mistake, seed: int = 1) -> Failure | None:
-    """Make the mistake, run its check alone, and return what that says; None if it has passed.
-
-    A server that does not even start has failed every check.
-    """
-    with tempfile.TemporaryDirectory(prefix="http-tester-mistake-") as folder:
-        path = Path(folder, "server.py")
-        path.write_text(source(mistake), encoding="utf-8")
-        return run(path, mistake.stage, mistake.rule, seed)
-
-
-def run(path: Path, stage: int, rule: str, seed: int) -> Failure | None:
-    """Run the check `rule` alone on the server at `path`, which is one of `stage`."""
-    function, introduced = checks()[rule]
-    try:
-        with Server(locate(str(path)), with_directory=stage >= FIRST_WITH_FILES) as server:
-            server.patience = PATIENCE
-            client = Client(server, Words(f"{seed}:{rule}"))
-            error = call(function, client)
-            if isinstance(error, pytest.skip.Exception):
-                raise error
-            return explain(error, client, introduced) if error else None
-    except StartError as error:
-        return Failure(str(error), output=error.output)
 
 
 MISTAKES = collect()

@@ -5,6 +5,6 @@ Knows how a result looks on a terminal, as JSON and as JUnit XML, and how bytes 
 Does not know how a result was made: it imports `results.py` and nothing else of ours.
 
 Read `bytes_view.py` first (bytes, lines, the caret), then `terminal.py`. `as_json.py` and
-`as_junit.py` are one format each; another one would stand beside them. None is imported here, so that
-a run that only writes JSON does not wait for `rich`.
+`as_junit.py` are one format each; another one would stand beside them. None is imported here, so
+that a run that only writes JSON does not wait for `rich`.
 """

@@ -18,9 +18,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import time_machine
 
+from tester.grading.alone import run_alone
 from tester.lesson.keep import mask
 from tester.masks import hide, hide_dates, hide_fields
-from tester.mistakes import MISTAKES, Mistake, run, source
+from tester.mistakes import MISTAKES, Mistake, source
 from tester.mistakes.likeness import PRINTS, load
 from tester.mistakes.signs import failure_signs
 from tester.results import Failure
@@ -150,7 +151,7 @@ def test_mistakes_about_dates_look_alike_on_any_day(
     (known,) = [one for one in load().prints if one.title == which.title]
     path = write_attempt(with_its_clock(which, at))
     with time_machine.travel(at):
-        failure = run(path, which.stage, which.rule, seed=1)
+        failure = run_alone(path, which.stage, which.rule, seed=1)
     assert failure is not None
     assert any(words in failure.message for words in which.words.split(" / "))
     own = {sign[1:] for sign in known.signs if sign[0] == which.rule}

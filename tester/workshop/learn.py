@@ -22,9 +22,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tester.grading.alone import catch
 from tester.grading.grade import grade_stage
 from tester.grading.job import Grading
-from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, Mistake, catch, is_edge, source
+from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, Mistake, is_edge, source
 from tester.mistakes.likeness import Print, Prints, load, save
 from tester.mistakes.signs import Sign, check_name, failure_signs, read_signs
 from tester.results import StageResult

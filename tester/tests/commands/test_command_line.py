@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from tester.commands.show import print_rules, read_rules
+from tester.commands.show import print_rules
+from tester.ladder.rule import checks_of, read_rule
 from tester.ladder.stages import STAGES, Stage, get_stage
 from tester.tests.helpers import ROOT, WriteAttempt, grade, run_tester
 
@@ -172,13 +173,13 @@ def test_plain_pytest_runs_the_same_rules() -> None:
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.slug)
 def test_show_tells_what_a_stage_asks_for(stage: Stage) -> None:
     """Each rule with its reason and a hint, none of them empty."""
-    rules = list(read_rules(stage))
+    rules = [read_rule(check) for check in checks_of(stage)]
     assert rules
-    for _, kind, title, why, hint, _ in rules:
-        assert kind in ("requirement", "edge")
-        assert title.endswith((".", "`"))
-        assert why
-        assert hint
+    for rule in rules:
+        assert rule.stage == stage.number
+        assert rule.title.endswith((".", "`"))
+        assert rule.why
+        assert rule.hint
     text = io.StringIO()
     print_rules(stage, Console(file=text, width=80))
     assert stage.title in text.getvalue()

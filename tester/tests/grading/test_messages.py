@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from tester.grading.alone import catch
 from tester.grading.by_hand import list_pieces, make_command, make_file
 from tester.lesson.servers import mistake
-from tester.mistakes import Mistake, catch
+from tester.mistakes import Mistake
 from tester.results import Message
 from tester.tests.helpers import WriteAttempt, grade, run_tester
 

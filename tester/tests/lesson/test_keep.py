@@ -15,11 +15,11 @@ from typing import Any
 import nbformat
 import pytest
 
+from tester.ladder.rule import all_checks, read_rule
 from tester.ladder.stages import ROOT, STAGES
 from tester.lesson import keep as lessons
 from tester.lesson.exercises import check_name
 from tester.lesson.keep import NAMES, NOTEBOOKS, VARIES, YOURS, keep, keep_before_save, signature
-from tester.mistakes import checks
 from tester.tests.helpers import processes_in
 
 COMPLETE = True  # None may be missing.
@@ -134,10 +134,9 @@ def test_names_every_requirement(path: Path) -> None:
     stage = int(path.name[:2])
     words = re.sub(r"\s+", " ", prose(path))
     required = [
-        name
-        for name, (function, introduced) in checks().items()
-        if introduced == stage
-        and "edge" not in [mark.name for mark in getattr(function, "pytestmark", ())]
+        rule.name
+        for rule in map(read_rule, all_checks().values())
+        if (rule.stage, rule.kind) == (stage, "requirement")
     ]
     assert required
     assert [name for name in required if f"*{check_name(name)}*" not in words] == []

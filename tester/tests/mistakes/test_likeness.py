@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from tester.grading.alone import run_alone
 from tester.grading.expect import CheckFailed, expect_nothing_left
 from tester.ladder.steps import read_server
-from tester.mistakes import MISTAKES, Mistake, run, source
+from tester.mistakes import MISTAKES, Mistake, source
 from tester.mistakes.likeness import Match, Print, Prints, load, name_mistake
 from tester.mistakes.signs import failure_signs, read_signs
 from tester.results import CheckResult, Failure, Message, Pointer, StageResult
@@ -234,7 +235,7 @@ def test_a_server_that_spins_is_told_so(write_attempt: WriteAttempt) -> None:
     end = '    raise ConnectionError("the client has left")\n'
     assert all(text.count(each) == 1 for each in (old + end, late))
     text = text.replace(late, "").replace(old + end, "    return connection.recv(PIECE)\n")
-    failure = run(write_attempt(text), 10, "test_dripping_client_is_cut_off", SEED)
+    failure = run_alone(write_attempt(text), 10, "test_dripping_client_is_cut_off", SEED)
     assert failure is not None
     assert failure.spins
     assert "never rests" in failure.likely

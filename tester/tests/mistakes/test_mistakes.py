@@ -12,12 +12,14 @@ import pytest
 
 from tester.attempt.locate import locate
 from tester.attempt.server import Server
+from tester.grading.alone import catch
 from tester.grading.check import call
 from tester.grading.client import Client
 from tester.grading.run import FIRST_WITH_FILES
 from tester.grading.words import Words
+from tester.ladder.rule import all_checks, read_rule
 from tester.ladder.stages import STAGES, Stage
-from tester.mistakes import MISTAKES, Mistake, catch, checks, read_marks, source
+from tester.mistakes import MISTAKES, Mistake, source
 from tester.mistakes.likeness import load
 from tester.mistakes.signs import failure_signs
 
@@ -91,9 +93,9 @@ def test_a_change_that_does_not_fit_is_named() -> None:
 def test_without_the_mistake_the_check_passes(stage: Stage) -> None:
     """So it is the mistake that each check has seen."""
     rules = {mistake.rule for mistake in MISTAKES if mistake.stage == stage.number}
-    marks = {rule: {mark.name for mark in read_marks(rule)} for rule in rules}
-    order = sorted(rules, key=lambda rule: ("restarts" in marks[rule], rule))
-    waiting = [rule for rule in order if "waits" in marks[rule]]
+    marked = {rule: read_rule(all_checks()[rule]) for rule in rules}
+    order = sorted(rules, key=lambda rule: (marked[rule].restarts, rule))
+    waiting = [rule for rule in order if marked[rule].waits]
     attempt, files = locate(str(stage.server)), stage.number >= FIRST_WITH_FILES
     with (
         Server(attempt, with_directory=files) as server,
@@ -108,22 +110,19 @@ def test_without_the_mistake_the_check_passes(stage: Stage) -> None:
 
 def run_check(rule: str, server: Server) -> BaseException | None:
     """Run the check `rule` on `server` and return what it raises."""
-    function, _ = checks()[rule]
-    return call(function, Client(server, Words(f"1:{rule}")))
+    return call(all_checks()[rule], Client(server, Words(f"1:{rule}")))
 
 
 def test_every_check_catches_a_mistake() -> None:
     """A check that nothing fails is worth nothing."""
-    assert checks().keys() == {mistake.rule for mistake in MISTAKES}
+    assert all_checks().keys() == {mistake.rule for mistake in MISTAKES}
     assert len(MISTAKES) >= LEAST
 
 
 def test_a_check_is_in_force_where_its_mistake_is_made() -> None:
     """Else nobody who makes the mistake would be told."""
     for mistake in MISTAKES:
-        function, introduced = checks()[mistake.rule]
-        last = [mark.args[0] for mark in read_marks(mistake.rule) if mark.name == "until"] or [18]
-        assert introduced <= mistake.stage <= last[0], mistake.title
+        assert read_rule(all_checks()[mistake.rule]).in_force(mistake.stage), mistake.title
 
 
 def test_a_mistake_has_a_title_of_its_own() -> None:

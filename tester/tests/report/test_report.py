@@ -12,9 +12,8 @@ from xml.etree import ElementTree
 import pytest
 from rich.cells import cell_len
 
-from tester.ladder.rule import split_docstring
+from tester.ladder.rule import all_checks, read_rule
 from tester.ladder.stages import STAGES
-from tester.mistakes import checks
 from tester.report import as_json as machine
 from tester.report import bytes_view, terminal
 from tester.results import (
@@ -792,10 +791,11 @@ def test_junit_of_the_ladder_repeats_no_name(tmp_path: Path) -> None:
     tests = {}
     for stage in STAGES:
         rules = [
-            CheckResult(f"{stage.rules.name}::{name}", introduced, title, "requirement", "passed")
-            for name, (function, introduced) in checks().items()
-            if introduced <= stage.number
-            for title in split_docstring(function.__doc__ or "")[:1]
+            CheckResult(
+                f"{stage.rules.name}::{rule.name}", rule.stage, rule.title, "requirement", "passed"
+            )
+            for rule in map(read_rule, all_checks().values())
+            if rule.stage <= stage.number
         ]
         tests[stage.number] = tuple(rules)
     results = [StageResult(n, "A stage", "a", 1, 1.0, tests[n], error="no") for n in tests]

@@ -12,7 +12,8 @@ from tester.attempt.server import Server
 from tester.grading.check import call
 from tester.grading.client import Client
 from tester.grading.words import Words
-from tester.mistakes import Mistake, checks, source
+from tester.ladder.rule import all_checks
+from tester.mistakes import Mistake, source
 from tester.tests.helpers import WriteAttempt
 
 MEMORY = ("test_huge_file_needs_little_memory", "test_large_upload_needs_little_memory")
@@ -193,7 +194,7 @@ def expect_passes(attempt: Attempt, rules: tuple[str, ...]) -> None:
     with Server(attempt, with_directory=True) as server:
         for rule in rules:
             client = Client(server, Words(f"1:{rule}"))
-            error = call(checks()[rule][0], client)
+            error = call(all_checks()[rule], client)
             client.close()
             assert error is None, f"{rule}: {error}"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tester.ladder.stages import ROOT
-from tester.mistakes import checks
+from tester.ladder.rule import all_checks, checks_of
+from tester.ladder.stages import ROOT, get_stage
 
 PAGE = ROOT / "tester" / "rules" / "README.md"
 SECTION = re.compile(r"^## Stages (\d+) to (\d+)$(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -35,9 +35,9 @@ def test_a_section_names_the_checks_of_its_stages(stages: range) -> None:
     named = set(NAME.findall(SECTIONS[stages]))
     if not SECTIONS[stages].strip():
         pytest.skip("nothing is written there yet")
-    assert named == {name for name, (_, stage) in checks().items() if stage in stages}
+    assert named == {check.__name__ for number in stages for check in checks_of(get_stage(number))}
 
 
 def test_every_name_on_the_page_exists() -> None:
     """Checks are renamed, and pages forget."""
-    assert set(NAME.findall(PAGE.read_text(encoding="utf-8"))) <= checks().keys()
+    assert set(NAME.findall(PAGE.read_text(encoding="utf-8"))) <= all_checks().keys()
