@@ -9,7 +9,6 @@ import sys
 from tester.ladder.stages import ROOT, get_stage
 
 SERVE_PORT = "4221"
-FIRST_WITH_FILES = 12  # The stage from which on servers take --directory.
 
 
 def command_serve(options: argparse.Namespace) -> int:
@@ -18,9 +17,9 @@ def command_serve(options: argparse.Namespace) -> int:
     port = os.environ.get("PORT") or SERVE_PORT
     words = [sys.executable, "-u", str(stage.server)]
     address = f"http://127.0.0.1:{port}/"
-    if stage.number >= FIRST_WITH_FILES:
+    if stage.has_files:
         words += ["--directory", str(ROOT / "stages" / "public")]
-    if stage.number > FIRST_WITH_FILES:  # From then on a browser is told what the files are.
+    if stage.tells_types:
         address += "files/index.html"
     print(f"Stage {stage.number}, {stage.title}. Ctrl-C stops it. Try it: {address}", flush=True)
     os.chdir(ROOT / "stages")

@@ -12,9 +12,9 @@ from tester.attempt.server import Server, StartError
 from tester.grading.check import call
 from tester.grading.client import Client
 from tester.grading.explain import explain
-from tester.grading.run import FIRST_WITH_FILES
 from tester.grading.words import Words
 from tester.ladder.rule import all_checks, read_rule
+from tester.ladder.stages import get_stage
 from tester.mistakes import Mistake, source
 from tester.results import Failure
 
@@ -36,7 +36,7 @@ def run_alone(path: Path, stage: int, rule: str, seed: int) -> Failure | None:
     """Run the check `rule` alone on the server at `path`, which is one of `stage`."""
     check = all_checks()[rule]
     try:
-        with Server(locate(str(path)), with_directory=stage >= FIRST_WITH_FILES) as server:
+        with Server(locate(str(path)), with_directory=get_stage(stage).has_files) as server:
             server.patience = PATIENCE
             client = Client(server, Words(f"{seed}:{rule}"))
             error = call(check, client)

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from tester.grading.grade import Collided, grade_stage, grade_stages
 from tester.grading.job import Grading
-from tester.grading.run import FIRST_WITH_FILES, Suite
+from tester.grading.run import Suite
 from tester.grading.worker import Crew, Hit, Worker, working
-from tester.ladder.stages import LAST_STAGE, get_stage
+from tester.ladder.stages import LAST_STAGE, STAGES, get_stage
 from tester.results import LadderResult, StageResult
 
 
@@ -31,7 +31,8 @@ def keep_ladder(grading: Grading) -> LadderResult:
     waiting.
     """
     began = time.monotonic()
-    ways = range(1, FIRST_WITH_FILES), range(FIRST_WITH_FILES, LAST_STAGE + 1)
+    with_files = next(stage.number for stage in STAGES if stage.has_files)
+    ways = range(1, with_files), range(with_files, LAST_STAGE + 1)
     results: list[StageResult] = []
     try:
         with working() as crew:

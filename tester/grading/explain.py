@@ -10,6 +10,7 @@ from tester.attempt.server import TRACEBACK, Server
 from tester.grading.by_hand import DEFAULT_PORT, hold_open, list_pieces, make_command, make_file
 from tester.grading.client import Client
 from tester.grading.expect import CheckFailed
+from tester.ladder.stages import FIRST_THAT_KEEPS, FIRST_WITH_LENGTHS
 from tester.results import Failure, Message, Pointer
 from tester.wire.connection import IDLE_TIMEOUT, MEGABYTE, BadResponse, WireError
 
@@ -67,8 +68,6 @@ SPINS = (
     " server never rests, though nobody asks it for anything."
 )
 CRASH = "Begin with what your server printed: {}."
-BODY_STAGE = 7  # Where bodies get a length.
-KEPT_STAGE = 15  # Where connections are kept.
 SENTENCES = {
     "refused": "the connection was refused: nobody listens on port {port} any more",
     "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
@@ -95,7 +94,7 @@ UNCLOSED = (
     (
         (1, "Is `close()` called on the connection when the answer has been sent?"),
         (
-            KEPT_STAGE,
+            FIRST_THAT_KEEPS,
             "Is the connection closed where the client asked for that, and after IDLE_TIMEOUT"
             " seconds in which it said nothing?",
         ),
@@ -174,7 +173,7 @@ def _command(client: Client, shown: int, stage: int) -> str:
     server, messages = client.server, client.record.messages
     port = server.address.port if server.hard_coded else DEFAULT_PORT
     pieces = list_pieces(messages, shown)
-    command = make_command(pieces, port, tell_connection=stage == KEPT_STAGE)
+    command = make_command(pieces, port, tell_connection=stage == FIRST_THAT_KEEPS)
     if not command:
         return ""
     if client.beside is not None:
@@ -260,7 +259,7 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
     if received and (kind, doing) in SPECIAL:
         sentence, likely = SPECIAL[kind, doing]
     elif doing.startswith("sending the body"):
-        stage = min(stage, BODY_STAGE)  # That it ends too early is a matter of its length.
+        stage = min(stage, FIRST_WITH_LENGTHS)  # That it ends too early is a matter of its length.
     elif kind == "closed" and not received:
         stage = 1  # Nothing was sent that could be wrong.
     said_nothing = doing == NO_ANSWER and not received

@@ -22,12 +22,10 @@ from tester.grading.groups import Group, Waiting
 from tester.grading.health import KINDS, Alone, Endless, kinds_after
 from tester.grading.words import Words
 from tester.ladder.rule import Rule, read_rule
-from tester.ladder.stages import LAST_STAGE
+from tester.ladder.stages import LAST_STAGE, get_stage
 from tester.results import Failure
 from tester.wire.connection import PATIENCE, WireError
 
-FIRST_WITH_CROWDS = 10  # From this stage on, clients come in crowds, and some stay silent.
-FIRST_WITH_FILES = 12  # From this stage on an attempt gets `--directory`.
 SLOW = 0.1  # Seconds: after a check that took longer we look whether the attempt spins.
 LESS_PATIENCE = 1.0  # Seconds to wait for an answer after the attempt has been silent once.
 ASKED_AGAIN_AT_ONCE = 4  # Checks that are asked again, each on a process of its own.
@@ -75,7 +73,7 @@ class Suite:
         self._new_server = functools.partial(
             Server,
             attempt,
-            with_directory=stages[-1] >= FIRST_WITH_FILES,
+            with_directory=get_stage(stages[-1]).has_files,
             startup_timeout=startup_timeout,
             memory_limit=memory_limit,
             habits=Habits(),
@@ -154,7 +152,8 @@ class Suite:
         groups: dict[tuple[int, str], list[pytest.Item]] = {}
         for item in waits:
             rule = read_rule(item)
-            stage = rule.stage if len(self.stages) > 1 else rule.stage >= FIRST_WITH_CROWDS
+            crowds = get_stage(rule.stage).takes_crowds
+            stage = rule.stage if len(self.stages) > 1 else crowds
             groups.setdefault((stage, rule.kind), []).append(item)
         for group in groups.values():
             self._wait_on(self._add_spare(group[0]), group)

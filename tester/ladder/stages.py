@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+FIRST_WITH_LENGTHS = 7  # From this stage on, responses say how long their bodies are.
+FIRST_THAT_KEEPS = 15  # From this stage on, a connection stays open after a response.
 
 
 class LadderError(ValueError):
@@ -43,6 +45,49 @@ class Stage:
     def rules(self) -> Path:
         """The file with the rules that this stage adds."""
         return ROOT / "tester" / "rules" / f"test_{self.slug.replace('-', '_')}.py"
+
+    # What is different from one stage on. Ask for these, and compare no numbers elsewhere: a track
+    # that branches off has other numbers.
+
+    @property
+    def reads(self) -> bool:
+        """Whether servers read what a client sends; before, that may be met by a reset."""
+        return self.number >= 2
+
+    @property
+    def answers(self) -> bool:
+        """Whether servers send responses; before, a right one hangs up without a word."""
+        return self.number >= 3
+
+    @property
+    def tells_lengths(self) -> bool:
+        """Whether responses say how long their bodies are."""
+        return self.number >= FIRST_WITH_LENGTHS
+
+    @property
+    def takes_crowds(self) -> bool:
+        """Whether clients come in crowds, and some stay silent."""
+        return self.number >= 10
+
+    @property
+    def has_files(self) -> bool:
+        """Whether servers are started with `--directory`."""
+        return self.number >= 12
+
+    @property
+    def tells_types(self) -> bool:
+        """Whether a browser is told what the files are."""
+        return self.number >= 13
+
+    @property
+    def keeps_connections(self) -> bool:
+        """Whether a connection stays open after a response."""
+        return self.number >= FIRST_THAT_KEEPS
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the ladder ends here."""
+        return self.number == LAST_STAGE
 
     @property
     def lesson(self) -> Path:

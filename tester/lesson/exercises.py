@@ -18,6 +18,7 @@ from tester.grading.alone import catch
 from tester.grading.helper import start_helper
 from tester.grading.job import Grading
 from tester.ladder.rule import all_checks, read_rule
+from tester.ladder.stages import get_stage
 from tester.lesson.servers import LessonError, check_kind, find_stage, mistake, serving
 from tester.lesson.talk import ENDINGS, Client, Scene
 from tester.lesson.views import (
@@ -45,8 +46,6 @@ OWN_SERVER = "my_server.py"
 EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of an answer: longer than any idle timeout here.
 CRASH_LIMIT = 8000  # Characters of a traceback that are shown: its end.
 POINTED_WIDTH = 90  # Columns of the line in which a caret points at what is wrong.
-FIRST_THAT_READS = 2  # Before this stage, whoever sends something may be met by a reset.
-FIRST_WITH_ANSWERS = 3  # Before this stage, a right server hangs up without a word.
 A_MISTAKE = 'a mistake, such as mistake(7, "counts letters")'
 BEGINNING = '''\
 """My HTTP server. The lessons say, stage by stage, what belongs in it."""
@@ -201,7 +200,7 @@ def expose(
         bad, bad_alive = _converse(talks, server), _still_serves(server)
     differs = not bad_alive or _essence(good) != _essence(bad)
     # Whoever wrote a function may want to show that nothing comes.
-    must_answer = right >= FIRST_WITH_ANSWERS and not (callable(what) and differs)
+    must_answer = get_stage(right).answers and not (callable(what) and differs)
     problem = _problem(good, good_alive, must_answer)
     exposed = differs and not problem
     return Exposure(exposed, _exposure_view(exposed, problem, good, bad, bad_alive))
@@ -271,7 +270,7 @@ def _still_serves(server: Any) -> bool:
     """Return whether a new client gets any answer, or at least an end."""
     with Scene(server) as scene:
         client = scene.client("after")
-        if server.stage >= FIRST_THAT_READS:
+        if get_stage(server.stage).reads:
             client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         served = client.ending != "refused" and (
             bool(client.receive(EXPOSE_TIMEOUT)) or client.ending == "closed"

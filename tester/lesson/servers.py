@@ -16,7 +16,6 @@ from typing import Any
 from tester.attempt.guard import Guard
 from tester.attempt.locate import Attempt, UsageError, locate
 from tester.attempt.server import Server, StartError
-from tester.grading.run import FIRST_WITH_FILES
 from tester.ladder.stages import ROOT, STAGES, Stage, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
 from tester.wire.connection import Address
@@ -51,7 +50,7 @@ class Running:
         """Start `what`; the arguments are those of `start`. Raises LessonError."""
         self._own: Path | None = None
         self.name, self.stage, attempt = self._find(what)
-        with_files = self.stage >= FIRST_WITH_FILES if files is None else files
+        with_files = get_stage(self.stage).has_files if files is None else files
         self._server = Server(attempt, with_directory=with_files)
         folders = [self._server.scratch, *filter(None, [self._own])]
         _guard.protect(self._server.marker, folders)

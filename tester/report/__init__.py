@@ -2,7 +2,8 @@
 
 Knows how a result looks on a terminal, as JSON and as JUnit XML, and how bytes are made visible.
 
-Does not know how a result was made: it imports `results.py` and nothing else of ours.
+Does not know how a result was made: it imports `results.py` and the ladder, and nothing else of
+ours.
 
 Read `bytes_view.py` first (bytes, lines, the caret), then `terminal.py`. `as_json.py` and
 `as_junit.py` are one format each; another one would stand beside them. None is imported here, so

@@ -21,10 +21,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from tester.ladder.stages import get_stage
 from tester.report import bytes_view
 from tester.results import CheckResult, Failure, LadderResult, Message, Pointer, StageResult
 
-LAST_STAGE = 18
 PLAIN_WIDTH = 80  # Columns where the output is no terminal: what e-mail and CI logs hold.
 TWO_COLUMNS = 100  # From this width on, sent and received stand side by side.
 READABLE = 92  # Columns of running text; the eye loses its place in longer lines.
@@ -707,7 +707,7 @@ def _next_step(result: StageResult) -> list[tuple[str, str]]:
     """Return the one line that says what to do now."""
     if not result.passed:
         return [("  fix this and save it, then grade again", "cyan")]
-    if result.stage >= LAST_STAGE:
+    if get_stage(result.stage).is_last:
         return [("  that was the last stage: you have built an HTTP/1.1 server", "bold")]
     return [("  next: ", ""), (f"python -m tester show {result.stage + 1}", "cyan")]
 
@@ -753,7 +753,7 @@ def _print_reached(page: _Page, result: LadderResult) -> None:
     """Print how far the attempt has come."""
     if result.reached:
         text, style = f"You have reached stage {result.reached}", "bold green"
-        text += ": it is a whole HTTP/1.1 server" * (result.reached >= LAST_STAGE)
+        text += ": it is a whole HTTP/1.1 server" * get_stage(result.reached).is_last
     else:
         text, style = "No stage is passed yet", "bold"
     page.write((text, style), (f"  {result.seconds:.1f} s", "dim"))

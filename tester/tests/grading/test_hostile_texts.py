@@ -15,8 +15,7 @@ from tester.lesson import exercises
 from tester.masks import hide, hide_fields
 from tester.mistakes.likeness import name_mistake
 from tester.mistakes.signs import failure_signs
-from tester.report import as_json as machine
-from tester.report import terminal
+from tester.report import as_json, as_junit, terminal
 from tester.results import CheckResult, Failure, Message, Pointer, StageResult
 from tester.tests.helpers import WriteAttempt, grade
 from tester.wire.response import Response
@@ -120,8 +119,8 @@ CALLS: dict[str, Callable[[str, Path], object]] = {
         StageResult(7, "A", "a", 1, 1.0, error=text, output=text, looks_like=text)
     ),
     "notebook": lambda text, folder: exercises.report(result_of("Traceback\n" + text)),
-    "JSON": lambda text, folder: machine.write_json(result_of(text), str(folder / "a.json")),
-    "JUnit": lambda text, folder: machine.write_junit(result_of(text), str(folder / "a.xml")),
+    "JSON": lambda text, folder: as_json.write_json(result_of(text), str(folder / "a.json")),
+    "JUnit": lambda text, folder: as_junit.write_junit(result_of(text), str(folder / "a.xml")),
     "a field": lambda text, folder: fail_a_field(text),
     "a body": lambda text, folder: fail_a_body(text),
 }

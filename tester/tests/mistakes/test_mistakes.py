@@ -15,7 +15,6 @@ from tester.attempt.server import Server
 from tester.grading.alone import catch
 from tester.grading.check import call
 from tester.grading.client import Client
-from tester.grading.run import FIRST_WITH_FILES
 from tester.grading.words import Words
 from tester.ladder.rule import all_checks, read_rule
 from tester.ladder.stages import STAGES, Stage
@@ -96,7 +95,7 @@ def test_without_the_mistake_the_check_passes(stage: Stage) -> None:
     marked = {rule: read_rule(all_checks()[rule]) for rule in rules}
     order = sorted(rules, key=lambda rule: (marked[rule].restarts, rule))
     waiting = [rule for rule in order if marked[rule].waits]
-    attempt, files = locate(str(stage.server)), stage.number >= FIRST_WITH_FILES
+    attempt, files = locate(str(stage.server)), stage.has_files
     with (
         Server(attempt, with_directory=files) as server,
         Server(attempt, with_directory=files) as other,

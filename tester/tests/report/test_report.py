@@ -14,8 +14,7 @@ from rich.cells import cell_len
 
 from tester.ladder.rule import all_checks, read_rule
 from tester.ladder.stages import STAGES
-from tester.report import as_json as machine
-from tester.report import bytes_view, terminal
+from tester.report import as_json, as_junit, bytes_view, terminal
 from tester.results import (
     CheckResult,
     Failure,
@@ -685,7 +684,7 @@ TEST_KEYS = [
 
 def test_json_of_a_stage_is_as_the_contract_says() -> None:
     """The keys, all of them and no other, and their values."""
-    data = machine.stage_to_dict(FAILING)
+    data = as_json.stage_to_dict(FAILING)
     assert list(data) == STAGE_KEYS
     assert [list(test) for test in data["tests"]] == [TEST_KEYS] * len(FAILING.tests)
     assert data["passed"] is False
@@ -701,7 +700,7 @@ def test_json_of_a_stage_is_as_the_contract_says() -> None:
 
 def test_json_of_tests_that_passed_or_were_not_run() -> None:
     """A passed test has nothing to say; one that was not run says why."""
-    passed, skipped = machine.stage_to_dict(stage_of(passing(1), NOT_RUN))["tests"]
+    passed, skipped = as_json.stage_to_dict(stage_of(passing(1), NOT_RUN))["tests"]
     assert [passed[key] for key in ("message", "why", "hint", "exchange")] == ["", "", "", []]
     assert skipped["outcome"] == "skipped"
     assert skipped["message"] == f"not run: {NOT_RUN.skipped}"
@@ -711,7 +710,7 @@ def test_json_keeps_bytes_readable_and_short() -> None:
     """Bytes that are no UTF-8 are escaped, and long messages lose their middle."""
     exchange = (Message("received", b"\xff\x00" + b"a" * 100_000 + b"end"),)
     test = replace(LENGTH, failure=Failure("wrong", exchange=exchange))
-    text = machine.stage_to_dict(stage_of(test))["tests"][0]["exchange"][0]["received"]
+    text = as_json.stage_to_dict(stage_of(test))["tests"][0]["exchange"][0]["received"]
     assert text.startswith("\\xff\0a")
     assert text.endswith("end")
     assert "bytes left out" in text
@@ -720,7 +719,7 @@ def test_json_keeps_bytes_readable_and_short() -> None:
 
 def test_json_of_a_ladder() -> None:
     """How far, and every stage as it would be by itself."""
-    data = machine.ladder_to_dict(CLIMBING)
+    data = as_json.ladder_to_dict(CLIMBING)
     assert list(data) == ["attempt", "reached", "seed", "seconds", "stages"]
     assert data["reached"] == 6
     assert [list(stage) for stage in data["stages"]] == [STAGE_KEYS] * 18
@@ -728,15 +727,15 @@ def test_json_of_a_ladder() -> None:
 
 def test_json_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """To a file, or to standard output for `-`."""
-    machine.write_json(FAILING, str(tmp_path / "out.json"))
-    assert json.loads((tmp_path / "out.json").read_text()) == machine.stage_to_dict(FAILING)
-    machine.write_json(CLIMBING, "-")
-    assert json.loads(capsys.readouterr().out) == machine.ladder_to_dict(CLIMBING)
+    as_json.write_json(FAILING, str(tmp_path / "out.json"))
+    assert json.loads((tmp_path / "out.json").read_text()) == as_json.stage_to_dict(FAILING)
+    as_json.write_json(CLIMBING, "-")
+    assert json.loads(capsys.readouterr().out) == as_json.ladder_to_dict(CLIMBING)
 
 
 def junit(result: StageResult | LadderResult, folder: Path) -> ElementTree.Element:
     """Write a result as JUnit and read it back."""
-    machine.write_junit(result, str(folder / "junit.xml"))
+    as_junit.write_junit(result, str(folder / "junit.xml"))
     return ElementTree.parse(folder / "junit.xml").getroot()
 
 

@@ -14,6 +14,7 @@ import pytest
 from tester.ladder.stages import STAGES, LadderError, Stage
 from tester.ladder.steps import read_server
 from tester.workshop.mutants import grade as mutants
+from tester.workshop.mutants import mutate as making
 from tester.workshop.mutants.grade import Outcome, grade
 from tester.workshop.mutants.mutate import Mutant, find_mutants, mutate
 
@@ -115,10 +116,10 @@ def test_a_mutant_is_a_program_and_no_other_is_the_same() -> None:
 def test_a_line_is_broken_where_it_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not again at every stage that keeps it; a remark makes no line new."""
     servers = ["", "a = 1\nb = 1\n", "a = 1  # one\nc = 1\nb = 1\n"]
-    monkeypatch.setattr(mutants, "read_server", lambda stage: servers[stage])
-    assert mutants.rows_that_are_new(1) == {1, 2}
-    assert mutants.rows_that_are_new(2) == {2}
-    made = mutate(2, servers[2], mutants.rows_that_are_new(2))
+    monkeypatch.setattr(making, "read_server", lambda stage: servers[stage])
+    assert making.rows_that_are_new(1) == {1, 2}
+    assert making.rows_that_are_new(2) == {2}
+    made = mutate(2, servers[2], making.rows_that_are_new(2))
     assert [(mutant.before, mutant.after) for mutant in made] == [
         ("c = 1", "pass"),
         ("c = 1", "c = 2"),
