@@ -6,7 +6,7 @@ Imports nothing of the tester, so that whatever makes results and whatever shows
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, final
 
 Outcome = Literal["passed", "failed", "skipped"]
 Kind = Literal["requirement", "edge"]
@@ -94,6 +94,7 @@ class CheckResult:
     seconds: float = 0.0
 
 
+@final
 @dataclass(frozen=True)
 class StageResult:
     """The verdict on one stage."""
@@ -148,6 +149,7 @@ class StageResult:
         return first
 
 
+@final
 @dataclass(frozen=True)
 class LadderResult:
     """How far an attempt has come."""

@@ -161,7 +161,7 @@ class Family:
         """
         pids = self.pids() if pids is None else pids
         stopped = {pid for pid in pids if _is_stopped(pid)}
-        parents = set()
+        parents: set[int] = set()
         for pid in stopped:
             with contextlib.suppress(*GONE):
                 parents.update(one.pid for one in psutil.Process(pid).parents())

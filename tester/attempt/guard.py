@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tester.attempt.family import Family
 
@@ -55,7 +56,7 @@ class Wards:
         """Nothing yet."""
         self._found: dict[str, tuple[Family, list[str]]] = {}
 
-    def note(self, message: dict[str, object]) -> None:
+    def note(self, message: dict[str, Any]) -> None:
         """Take in what was reported."""
         marker, limit, folders = message["marker"], message.get("limit"), message["folders"]
         self._found.pop(marker, None)
@@ -109,8 +110,10 @@ class Guard:
                     text=True,
                     start_new_session=True,  # Signals for us are not for the guard.
                 )
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
+            pipe = self._process.stdin
+            assert pipe is not None  # It was asked for.
+            pipe.write(json.dumps(message) + "\n")
+            pipe.flush()
 
 
 def main() -> None:

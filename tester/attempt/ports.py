@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -94,6 +94,7 @@ class Socket(NamedTuple):
 def _sockets() -> Iterator[Socket]:
     """Yield what the system's table holds."""
     try:
+        rows: list[tuple[Any, int | None]]
         rows = [(row, row.pid) for row in psutil.net_connections("tcp")]
     except psutil.AccessDenied:  # macOS shows us our own processes alone.
         rows = []
@@ -102,7 +103,7 @@ def _sockets() -> Iterator[Socket]:
                 rows += [(row, process.pid) for row in process.net_connections("tcp")]
     for row, pid in rows:
         if row.laddr:
-            yield Socket(*row.laddr, row.status == psutil.CONN_LISTEN, pid)
+            yield Socket(row.laddr.ip, row.laddr.port, row.status == psutil.CONN_LISTEN, pid)
 
 
 def _name_process(pid: int) -> str:

@@ -40,7 +40,7 @@ def snapshot(place: Path) -> Look:
 
     The second time, that of the last change of whatever kind, can't be set back by a program.
     """
-    found = {}
+    found: Look = {}
     for path, _ in zip(_files(place), range(MAX_FILES), strict=False):
         try:
             status = path.stat()

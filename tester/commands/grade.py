@@ -14,6 +14,7 @@ from tester.ladder.stages import STAGES
 
 if TYPE_CHECKING:
     from tester.grading.job import Grading
+    from tester.results import LadderResult, StageResult
 
 
 def command_grade(options: argparse.Namespace) -> int:
@@ -23,27 +24,27 @@ def command_grade(options: argparse.Namespace) -> int:
     from tester.grading.grade import prepare_process  # Slow: late.
     from tester.report.as_json import write_json
     from tester.report.as_junit import write_junit
-    from tester.report.terminal import make_console, print_ladder, print_stage
+    from tester.report.terminal import make_console, print_result
 
     prepare_process()
     check_targets(options.json, options.junit)
     grading = grading_of(options)
     untouched = Untouched(grading.path)
-    result = keep_stage(grading, options.stage) if options.stage else keep_ladder(grading)
-    result = untouched.check(result)
+    result: StageResult | LadderResult
+    if options.stage:
+        result = untouched.check(keep_stage(grading, options.stage))
+        passed = result.passed
+    else:
+        result = untouched.check(keep_ladder(grading))
+        passed = result.reached == len(STAGES)
     if options.json != "-":
-        console = make_console()
-        if options.stage:
-            print_stage(result, console, options.verbose)
-        else:
-            print_ladder(result, console, options.verbose)
+        print_result(result, make_console(), options.verbose)
     if options.json:
         write_json(result, options.json)
     if options.junit:
         write_junit(result, options.junit)
     if told := untouched.tell_own():
         print(f"python -m tester: {told}", file=sys.stderr)
-    passed = result.passed if options.stage else result.reached == len(STAGES)
     return 0 if passed else 1
 
 

@@ -253,9 +253,9 @@ def _as_told(talks: Conversation) -> Conversation:
 
 def _place(talks: Conversation, error: Exception) -> str:
     """Say at which line of the file (or the cell) with `talks` in it an error came up, if known."""
-    file = getattr(getattr(talks, "__code__", None), "co_filename", None)
-    lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == file]
-    line = linecache.getline(file, lines[-1]).strip() if lines else ""
+    file = getattr(getattr(talks, "__code__", None), "co_filename", "")
+    places = [at for at in traceback.extract_tb(error.__traceback__) if at.filename == file]
+    line = linecache.getline(file, places[-1].lineno or 0).strip() if places else ""
     return f" at `{line}`" if line else ""
 
 
@@ -333,7 +333,7 @@ def _essence(result: Any) -> Any:
             break
         if not reader.end():
             break
-        answers.append(_answer_essence(reader.response))
+        answers.append(_answer_essence(reader.whole))
         rest = reader.extra
     if rest:
         return hide_fields(data), ending

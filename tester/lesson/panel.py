@@ -103,7 +103,7 @@ def ask_tester(answer: bytes) -> str:
         return f"refuses: {what} missing" if reader.response else "refuses"
     if reader.extra:
         return f"refuses: {len(reader.extra)} bytes too many"
-    return _accepts(reader.response.body)
+    return _accepts(reader.whole.body)
 
 
 def _refuses(reason: str) -> str:

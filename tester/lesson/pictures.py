@@ -408,9 +408,9 @@ def plot(
             label_y -= 15
         ends.append(label_y)
         parts.append(_text(left + width + 12, label_y, name, colour, font_weight="bold"))
-    words = [title or "A plot", *(f"{n}: {', '.join(map(_figure, v))}" for n, v in series.items())]
+    said = [title or "A plot", *(f"{n}: {', '.join(map(_figure, v))}" for n, v in series.items())]
     room = 12 + WIDE * max(map(len, names), default=0)
-    return Picture(left + width + room, top + height + 44, parts, "\n".join(words))
+    return Picture(left + width + room, top + height + 44, parts, "\n".join(said))
 
 
 def _step(highest: float) -> float:

@@ -227,7 +227,7 @@ def slowed(stage: int, seconds: float) -> str:
 
     As if it had to ask a database first. Give it to `start`. Raises LessonError.
     """
-    text = Path(load(stage).__file__).read_text(encoding="utf-8")
+    text = Path(str(load(stage).__file__)).read_text(encoding="utf-8")
     main = 'if __name__ == "__main__":'
     if text.count(main) != 1 or "\ndef respond(request" not in text:
         raise LessonError(f"the server of stage {stage} has no `respond` to be slowed down")

@@ -114,7 +114,7 @@ class Client:
             if not self._reader.complete:
                 return
             data = self._reader.extra
-            self.answers.append(self._reader.response)
+            self.answers.append(self._reader.whole)
             self._cuts.append(len(self.received) - len(data))
             self._reader = ResponseReader()
 
@@ -125,7 +125,7 @@ class Client:
                 return
             self.ending = how
             if how == "closed" and self._reader is not None and self._reader.end():
-                self.answers.append(self._reader.response)
+                self.answers.append(self._reader.whole)
                 self._cuts.append(len(self.received))
             self._scene.note(self.name, "ended", how=how)
             self._changed.notify_all()
@@ -200,8 +200,11 @@ class Scene:
             events = list(self._events)
         for event in events:
             last = joined[-1] if joined else None
-            near = last and event.seconds - last.seconds < PAUSE / 2
-            if near and (last.kind, last.client) == (event.kind, event.client):
+            if (
+                last is not None
+                and event.seconds - last.seconds < PAUSE / 2
+                and (last.kind, last.client) == (event.kind, event.client)
+            ):
                 joined.pop()
                 event = Event(last.seconds, last.client, last.kind, last.data + event.data)
             joined.append(event)

@@ -20,9 +20,8 @@ terminal of somebody who reads it: control characters too, and turns of the dire
 
 def write_junit(result: StageResult | LadderResult, path: str) -> None:
     """Write a result as JUnit XML to the file `path`, or to standard output where it is `-`."""
-    stages, reached = (result,), 0
-    if isinstance(result, LadderResult):
-        stages, reached = result.stages, result.reached
+    stages = result.stages if isinstance(result, LadderResult) else (result,)
+    reached = result.reached if isinstance(result, LadderResult) else 0
     root = ElementTree.Element("testsuites", name="tester", time=f"{result.seconds:.3f}")
     several = len(stages) > 1
     for stage in stages:

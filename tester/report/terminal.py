@@ -122,6 +122,16 @@ def print_stage(result: StageResult, console: Console, verbose: bool = False) ->
     page.write(*_next_step(result))
 
 
+def print_result(
+    result: StageResult | LadderResult, console: Console, verbose: bool = False
+) -> None:
+    """Print the verdict on one stage, or how far an attempt has come."""
+    if isinstance(result, StageResult):
+        print_stage(result, console, verbose)
+    else:
+        print_ladder(result, console, verbose)
+
+
 def print_ladder(result: LadderResult, console: Console, verbose: bool = False) -> None:
     """Print how far an attempt has come, and the first failure of the next stage in full."""
     page = _Page(console)
@@ -656,13 +666,14 @@ class _Exchange:
     def _line_rows(self, data: bytes, start: int, stop: int, keep: int | None) -> Rows:
         """Return the rows of the line between `start` and `stop`."""
         rows: Rows = []
-        inside = keep is not None and start <= keep < stop
-        wanted = keep - start if inside else None
+        if keep is not None and not start <= keep < stop:
+            keep = None
+        wanted = None if keep is None else keep - start
         for first, end in bytes_view.byte_spans(data[start:stop], LINE_BYTES, wanted):
             span = data[start + first : start + end]
             for row in bytes_view.wrap(bytes_view.pieces(span, self.page.encoding), self.column):
                 offset = start + first
-                wrong = keep - offset if inside else None
+                wrong = None if keep is None else keep - offset
                 place = (offset + row[0].start, offset + row[-1].stop) if row else (start, start)
                 rows.append((*place, _style_pieces(row, wrong)))
         return rows

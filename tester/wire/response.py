@@ -10,6 +10,7 @@ import functools
 import itertools
 import re
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 # What no honest answer needs: of what is longer we need not see the end. Others have such limits
 # too; ours are large, so that no check depends on them.
@@ -114,6 +115,12 @@ class ResponseReader:
         """The bytes of these lines."""
         self._state = self._read_head
 
+    @property
+    def whole(self) -> Response:
+        """The response whose head is there. To be asked for when it is."""
+        assert self.response is not None
+        return self.response
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes. Raises Malformed as soon as they can't be a response any more."""
         self._buffer += data
@@ -128,22 +135,22 @@ class ResponseReader:
 
     def _finish(self) -> None:
         """Give the response its body."""
-        self.response.body = bytes(self._body)
+        response, body = self.whole, bytes(self._body)
         ends = itertools.accumulate(self._sizes, initial=0)
-        self.response.chunks = [self.response.body[a:b] for a, b in itertools.pairwise(ends)]
+        response.body, response.chunks = body, [body[a:b] for a, b in itertools.pairwise(ends)]
 
     def skip_interim(self) -> None:
         """Go on to the final response. Raises Malformed if too many interim ones (1xx) come.
 
         Nothing is copied: each of them costs the same, however many there are.
         """
-        while self.complete and self.response.status < 200:
+        while self.complete and self.whole.status < 200:
             self._skipped += 1
             if self._skipped > MAX_INTERIM:
                 raise Malformed(
                     f"more than {MAX_INTERIM} interim responses (1xx) came before the answer",
                     "the answer itself: its status is 200 or above",
-                    self.response.status_line,
+                    self.whole.status_line,
                     len("HTTP/1.1 "),
                 )
             self.response, self.complete = None, False
@@ -319,7 +326,7 @@ class ResponseReader:
         if line:
             self._checked += len(line) + 2
             self._count_line("trailer section", line + b"\r\n")
-            self.response.trailers.append(_parse_trailer(line))
+            self.whole.trailers.append(_parse_trailer(line))
             return True
         self.complete = True
         return False
@@ -412,10 +419,10 @@ def _parse_any_field(line: bytes) -> tuple[str, str]:
         message, index = "a line of the head has no colon", len(line)
     elif not re.fullmatch(TOKEN, name):
         message = "a field's name holds a letter that no name may hold (a space before the colon?)"
-        index = re.match(TOKEN + rb"|", name).end()
+        index = _matched(TOKEN + rb"|", name)
     elif not FIELD_VALUE.fullmatch(value):
         message = "a field's value holds a control character"
-        index = len(name) + 1 + FIELD_VALUE.match(value).end()
+        index = len(name) + 1 + _matched(FIELD_VALUE, value)
     else:
         return name.decode("ascii"), value.strip(b" \t").decode("latin-1")
     raise Malformed(message, "a field line: name, colon, value", line + b"\r\n", index)
@@ -461,9 +468,15 @@ def _split_lists(values: list[str]) -> list[str]:
     return [part.strip(" \t") for value in values for part in value.split(",")]
 
 
-def _fail_chunk_line(line: bytes) -> None:
+def _matched(pattern: bytes | re.Pattern[bytes], data: bytes) -> int:
+    """Return how many bytes at the beginning of `data` fit the pattern."""
+    match = re.match(pattern, data)
+    return match.end() if match else 0
+
+
+def _fail_chunk_line(line: bytes) -> NoReturn:
     """Raise Malformed for a chunk's size that is none."""
-    index = re.match(rb"[0-9A-Fa-f]*", line).end()
+    index = _matched(rb"[0-9A-Fa-f]*", line)
     raise Malformed(
         "a chunk does not begin with its size",
         "the size in hexadecimal digits, then CR LF",

@@ -168,8 +168,8 @@ def main(arguments: Sequence[str] = ()) -> int:
         print(f"    {title}\n    > {name}")
     costly = find_costly(mistakes, results)
     print(f"{len(costly)} mistakes in edge cases cost requirements, and should not:")
-    for words in costly:
-        print(f"    {words}")
+    for cost in costly:
+        print(f"    {cost}")
     return 1 if costly else 0
 
 

@@ -17,7 +17,7 @@ from tester.grading.grade import grade_stage
 from tester.grading.job import Grading
 from tester.ladder.stages import ROOT, get_stage
 from tester.report.terminal import print_stage
-from tester.results import StageResult
+from tester.results import CheckResult, StageResult
 
 PICTURE = ROOT / ".github" / "failed-check.svg"
 STAGE = 7
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     print(f"Drawn: {PICTURE.relative_to(ROOT)}")
 
 
-def _without_output(test: object) -> object:
+def _without_output(test: CheckResult) -> CheckResult:
     """Leave out what the server printed: the picture has to fit on a screen."""
     if test.failure is None:
         return test

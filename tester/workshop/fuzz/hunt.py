@@ -71,8 +71,8 @@ def read_answers(data: bytes, methods: Iterable[str]) -> list[Response]:
         if not reader.complete:
             raise Malformed("an answer is not whole", "all of it", data, 0)
         data = reader.extra
-        if reader.response.status >= 200:
-            answers.append(reader.response)
+        if reader.whole.status >= 200:
+            answers.append(reader.whole)
             method = next(waiting, "GET")
     return answers
 

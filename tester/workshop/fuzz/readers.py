@@ -142,7 +142,8 @@ class Collector:
 
     def on_message_begin(self) -> None:
         """Forget the request before."""
-        self.url, self.body, self.fields, self.in_head = b"", b"", [], True
+        self.url, self.body, self.in_head = b"", b"", True
+        self.fields: list[tuple[bytes, bytes]] = []
 
     def on_url(self, url: bytes) -> None:
         """Add to the target, which may come in pieces."""

@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tester.ladder.stages import get_stage
 from tester.ladder.steps import comment_spans, read_server
@@ -89,8 +90,8 @@ class Finder(ast.NodeVisitor):
         """Kind, function, where the replaced bytes begin and end, and what replaces them."""
         self.visit(ast.parse(source))
 
-    def span(self, node: ast.AST) -> tuple[int, int]:
-        """Return where `node` begins and ends in `source`, in bytes."""
+    def span(self, node: Any) -> tuple[int, int]:
+        """Return where `node`, which has a place, begins and ends in `source`, in bytes."""
         start = self.starts[node.lineno - 1] + node.col_offset
         return start, self.starts[node.end_lineno - 1] + node.end_col_offset
 
@@ -356,7 +357,8 @@ def find_mutants(stage: int, *, whole: bool = False) -> tuple[Mutant, ...]:
 def mutate(stage: int, source: str, rows: set[int] | None = None) -> tuple[Mutant, ...]:
     """Return the mutants of `source`: those of the lines with these numbers, or all."""
     finder = Finder(source)
-    whole, mutants, places = finder.source, {}, collections.Counter()
+    whole, places = finder.source, collections.Counter[tuple[Any, ...]]()
+    mutants: dict[str, tuple[int, Mutant]] = {}
     for kind, function, start, end, new in sorted(finder.found, key=lambda found: found[2:]):
         text = (whole[:start] + new + whole[end:]).decode(errors="replace")
         if text == source or text in mutants:

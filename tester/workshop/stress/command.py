@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # However we end, so does the server.
     python = f"Python {platform.python_version()}, {os.cpu_count()} cores"
     print(f"Stage 18's server on {platform.system()}, {python}", flush=True)
-    checks = [check_crowd, check_uploads, check_endings, check_large]
+    checks: list[Callable[[], list[str]]] = [check_crowd, check_uploads, check_endings, check_large]
     try:
         broken = try_promises([*checks, lambda: check_mixed(minutes * 60)])
     except ValueError as error:  # Too few descriptors
