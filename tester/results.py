@@ -93,6 +93,11 @@ class CheckResult:
     """Why it could not be run, for an outcome of `skipped`."""
     seconds: float = 0.0
 
+    @property
+    def name(self) -> str:
+        """The name of the check's function."""
+        return self.id.rpartition("::")[2]
+
 
 @final
 @dataclass(frozen=True)

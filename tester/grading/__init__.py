@@ -7,8 +7,9 @@ Does not know the rules themselves, or how a result is shown.
 
 An order is a `job.py`. `grade.py` runs pytest on the rules; `plugin.py` holds the hooks, and
 `run.py` decides what runs where. `check.py` runs one check, `groups.py` those that wait, many at a
-time. A check talks through a `client.py` with random `words.py`, and states facts with `expect.py`.
-`explain.py` and `by_hand.py` turn what happened into a failure. `worker.py` does all that in a
-process of its own; `climb.py` does it for all eighteen stages, and `helper.py` for programs that
-can't lend their process.
+time; `health.py` is what has been learnt of an attempt. A check talks through a `client.py` with
+random `words.py`; it states facts with `expect.py`, and what must follow with `follow.py`.
+`explain.py` and `by_hand.py` turn what happened into a failure. `alone.py` runs a single check on a
+server with a known mistake. `worker.py` grades in a process of its own; `climb.py` does it for all
+eighteen stages, and `helper.py` for programs that can't lend their process.
 """

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tester.grading.grade import Collided, grade_stage, grade_stages
 from tester.grading.job import Grading
-from tester.grading.run import Suite
+from tester.grading.run import Run
 from tester.grading.worker import Crew, Hit, Worker, working
 from tester.ladder.stages import LAST_STAGE, STAGES, get_stage
 from tester.results import LadderResult, StageResult
@@ -54,9 +54,9 @@ def keep_ladder(grading: Grading) -> LadderResult:
 def _grade_plain(grading: Grading, stages: range, worker: Worker) -> list[StageResult]:
     """Grade the stages without files, and report when the attempt listens."""
 
-    def tell(suite: Suite) -> None:
+    def tell(run: Run) -> None:
         """Report whether a copy of the attempt can run beside it."""
-        worker.report(is_alone=suite.server.is_alone)
+        worker.report(is_alone=run.server.is_alone)
 
     return grade_stages(grading, stages, started=tell)
 

@@ -106,7 +106,7 @@ def expect_nothing_left(rest: bytes, connection: Connection | None = None) -> No
         raise CheckFailed(
             "one more response came than there were requests",
             "a response to each request, and no more",
-            _show(rest[:60]),
+            show_text(rest[:60]),
             Pointer(rest[:60], 0),
             connection,
             "Is a response sent twice? Or is a part of the request, such as its body, taken for"
@@ -155,8 +155,8 @@ def expect_body(response: Response, expected: bytes) -> None:
     start = max(0, index - 30)
     raise CheckFailed(
         message,
-        _show(expected[start : index + 50]),
-        _show(response.body[start : index + 50]) or "an empty body",
+        show_text(expected[start : index + 50]),
+        show_text(response.body[start : index + 50]) or "an empty body",
         Pointer(response.body[start : index + 50], index - start),
     )
 
@@ -316,6 +316,6 @@ def _first_difference(one: bytes, other: bytes) -> int:
     return low
 
 
-def _show(data: bytes) -> str:
+def show_text(data: bytes) -> str:
     """Return bytes as one line of text, the way Python writes them."""
     return repr(data)[1:] if data else ""

@@ -1,19 +1,125 @@
-"""pytest's hooks."""
+"""pytest's side of the rules, for both ways in: `pytest tester/rules --attempt …`, and a grade.
+
+`tester/rules/conftest.py` shows pytest the options, and makes a `Plugin` from them; a grade hands
+one over. pytest finds the checks and chooses among them (`-k`, `-x`); what runs them is `Run`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
+from tester.attempt.limits import MEMORY_LIMIT
 from tester.attempt.locate import UsageError
 from tester.attempt.server import STARTUP_TIMEOUT, StartError
-from tester.grading.run import GivenUp, Suite
-from tester.ladder.rule import read_rule
-from tester.results import printable
+from tester.grading.job import Grading
+from tester.grading.run import Run, not_run
+from tester.results import CheckResult, printable
 
-SUITE = pytest.StashKey[Suite]()
+MARKS = (
+    "edge: counted apart, never needed to pass",
+    "until(stage): the rule no longer holds after this stage",
+    "restarts: stops the server, so it comes last of all",
+    "waits: runs beside the others, on a server of its own",
+)
+
+
+class Plugin:
+    """Runs the checks of a pytest session against an attempt, and keeps their results."""
+
+    def __init__(self, run: Run, started: Callable[[Run], None] | None = None) -> None:
+        """Serve a grade that wants to know when the attempt has `started`; or plain pytest."""
+        self.run = run
+        self.results: list[CheckResult] = []
+        """Of each check in force; one that never came to run has failed."""
+        self.error: StartError | None = None
+        """Why the attempt did not start."""
+        self._started = started
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Keep the checks that are in force."""
+        chosen = self.run.select(items)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Start the attempt, and run the checks against it."""
+        if session.config.option.collectonly or session.testsfailed:
+            return None  # As pytest does it, which also complains.
+        items = [item for item in session.items if isinstance(item, pytest.Function)]
+        done: dict[str, CheckResult] = {}
+        try:
+            self._start()
+            for item, result in self.run.results(items) if not self.error else ():
+                done[item.nodeid] = result
+                _report(item, result)
+                _stop_if_told(session)
+        finally:
+            self.results = [done.get(item.nodeid) or not_run(item) for item in items]
+        return True
+
+    def _start(self) -> None:
+        """Wait until the attempt listens. Plain pytest is told at once if it does not."""
+        try:
+            self.run.start()
+        except StartError as error:
+            self.error = error
+            if self._started is None:
+                raise pytest.UsageError(f"{error}\n{error.output}".rstrip()) from error
+        else:
+            if self._started:
+                self._started(self.run)
+
+    def pytest_unconfigure(self) -> None:
+        """Leave nothing running."""
+        self.run.stop()
+
+
+def _stop_if_told(session: pytest.Session) -> None:
+    """Break off where an option such as `-x` says so."""
+    if session.shouldfail:
+        raise session.Failed(session.shouldfail)
+    if session.shouldstop:
+        raise session.Interrupted(session.shouldstop)
+
+
+def _report(item: pytest.Function, result: CheckResult) -> None:
+    """Tell pytest what came of a check, in words instead of a traceback through our own code."""
+    hook, words = item.ihook, _describe(result)
+    hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for when in ("setup", "call", "teardown"):
+        failed = when == "call" and result.outcome != "passed"
+        report = pytest.TestReport(
+            item.nodeid,
+            item.location,
+            item.keywords,
+            "failed" if failed else "passed",
+            words if failed else None,
+            when,  # type: ignore[arg-type]  # It is one of these three words.
+            duration=result.seconds if when == "call" else 0,
+        )
+        hook.pytest_runtest_logreport(report=report)
+    hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _describe(result: CheckResult) -> str:
+    """Return what there is to say about a check that did not pass."""
+    failure = result.failure
+    if failure is None:
+        return printable(result.skipped)
+    return printable(
+        f"{result.title}\n  {failure.message}\n  expected: {failure.expected}\n"
+        f"  got:      {failure.got}\n  Why:  {result.why}\n  Hint: {result.hint}\n"
+        f"  Try:  {failure.command}"
+    )
+
+
+# What follows is for tester/rules/conftest.py: pytest finds hooks and fixtures by their names.
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,93 +135,38 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks, and prepare the suite if there is an attempt to run it against."""
-    config.addinivalue_line("markers", "edge: counted apart, never needed to pass")
-    config.addinivalue_line("markers", "until(stage): the rule no longer holds after this stage")
-    config.addinivalue_line("markers", "restarts: stops the server, so it comes last of all")
-    config.addinivalue_line("markers", "waits: runs beside the others, on a server of its own")
-    if SUITE in config.stash:
+    """Register the marks, and a plugin if there is an attempt to run the checks against."""
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
+    if any(isinstance(plugin, Plugin) for plugin in config.pluginmanager.get_plugins()):
         return
-    if config.getoption("attempt") is None and config.getoption("command") is None:
+    path, command = config.getoption("attempt"), config.getoption("command")
+    if path is None and command is None:
         return
+    if hasattr(config, "workerinput"):
+        raise pytest.UsageError("the checks run beside each other by themselves: without -n")
     first, _, last = config.getoption("stage").partition("-")
+    seed, timeout = config.getoption("seed"), config.getoption("startup_timeout")
     try:
-        config.stash[SUITE] = Suite(
-            config.getoption("attempt"),
-            config.getoption("command"),
-            range(int(first), int(last or first) + 1),
-            config.getoption("seed"),
-            config.getoption("startup_timeout"),
-        )
+        job = Grading(path, command, seed, timeout, MEMORY_LIMIT)
+        run = Run(job, range(int(first), int(last or first) + 1))
     except (UsageError, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing running."""
-    if SUITE in config.stash:
-        config.stash[SUITE].stop()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the checks that are in force."""
-    if SUITE in config.stash:
-        items[:], left = config.stash[SUITE].select(items)
-        config.hook.pytest_deselected(items=left)
-
-
-def pytest_runtestloop(session: pytest.Session) -> None:
-    """Start the attempt, and the checks that wait, before the first check."""
-    if SUITE not in session.config.stash or session.config.option.collectonly:
-        return
-    suite = session.config.stash[SUITE]
-    try:
-        suite.start()
-    except StartError as error:
-        raise pytest.UsageError(f"{error}\n{error.output}".rstrip()) from error
-    suite.start_waiting(session.items)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a check through the suite."""
-    if SUITE not in pyfuncitem.config.stash:
-        pytest.skip("no server to check: pytest tester/rules --attempt PATH --stage N")
-    try:
-        pyfuncitem.config.stash[SUITE].run(pyfuncitem)
-    except GivenUp as reason:
-        pytest.fail(str(reason), pytrace=False)
-    return True
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, Any, Any]:
-    """Show a failed check in words instead of a traceback through our own code."""
-    report = yield
-    suite = item.config.stash.get(SUITE, None)
-    failure = suite.failures.get(item.nodeid) if suite and call.when == "call" else None
-    if failure and report.failed:
-        rule = read_rule(item)
-        report.longrepr = printable(
-            f"{rule.title}\n  {failure.message}\n  expected: {failure.expected}\n"
-            f"  got:      {failure.got}\n  Why:  {rule.why}\n  Hint: {rule.hint}\n"
-            f"  Try:  {failure.command}"
-        )
-    return report
+    config.pluginmanager.register(Plugin(run))
 
 
 @pytest.fixture
 def client() -> None:
-    """Talks to the attempt; the suite gives each check its own."""
+    """Talks to the attempt; the run gives each check its own."""
+    pytest.skip("no server to check: pytest tester/rules --attempt PATH --stage N")
 
 
 @pytest.fixture
 def words() -> None:
-    """Random words; the suite gives each check its own."""
+    """Random words; the run gives each check its own."""
 
 
 @pytest.fixture
 def server() -> None:
-    """The running attempt; the suite gives it."""
+    """The running attempt; the run gives it."""
+    pytest.skip("no server to check: pytest tester/rules --attempt PATH --stage N")

@@ -1,18 +1,36 @@
-"""The pytest side of the rules: which are in force, what they run against, how waits overlap.
+"""One run of the checks against an attempt: which of them, on which processes, in which order.
 
-`tester/rules/conftest.py` hands this to pytest, so that plain `pytest tester/rules --attempt PATH
---stage N` runs the same checks as `python -m tester grade`.
+Three turns. First the checks that need no waiting, one after the other, on the first process.
+Beside them, from the start, those that wait: each group on a process of its own (`groups.py`), so
+that a grade takes as long as its longest wait and not as long as their sum. Last, those that stop
+the server and start it again.
+
+Two rules decide what runs where:
+
+- What an edge case does to a process is never held against a requirement. They have groups of their
+  own; on the first process, where they take turns, a requirement that finds the process broken is
+  asked again on a fresh one.
+- When several stages are graded in one run, a later stage's check must not cost an earlier stage
+  anything: then each stage has groups of its own.
+
+An attempt with a port of its own can't run twice at a time. Its checks that wait have their turn
+among the others, stage by stage, on the only process that there is.
+
+Results are yielded as they are made. When a process is started again, and when a run gives up, is
+decided by counting what checks in a row have met; what has been learnt about an attempt shortens
+all later waits (`health.py`).
 """
 
 from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
-from tester.attempt.limits import MEMORY_LIMIT
 from tester.attempt.locate import locate
 from tester.attempt.server import Habits, Server, StartError
 from tester.grading.check import call, in_background, is_broken, is_gone
@@ -20,10 +38,11 @@ from tester.grading.client import Client
 from tester.grading.explain import Stopped, explain
 from tester.grading.groups import Group, Waiting
 from tester.grading.health import KINDS, Alone, Endless, kinds_after
+from tester.grading.job import Grading
 from tester.grading.words import Words
 from tester.ladder.rule import Rule, read_rule
 from tester.ladder.stages import LAST_STAGE, get_stage
-from tester.results import Failure
+from tester.results import CheckResult, Outcome
 from tester.wire.connection import PATIENCE, WireError
 
 SLOW = 0.1  # Seconds: after a check that took longer we look whether the attempt spins.
@@ -47,45 +66,31 @@ class GivenUp(Exception):
     """A check that is not run, as the attempt has failed too often before."""
 
 
-class Suite:
+class Run:
     """One run of the checks against one attempt, started in one way."""
 
-    def __init__(
-        self,
-        path: str | None,
-        command: str | None,
-        stages: range,
-        seed: int,
-        startup_timeout: float,
-        memory_limit: int = MEMORY_LIMIT,
-        *,
-        is_copy: bool = False,
-    ) -> None:
-        """Prepare to check what is in force at any of `stages`. Raises UsageError.
-
-        A copy's attempt runs beside another of ours, in another process.
-        """
-        attempt = locate(path, command)
+    def __init__(self, job: Grading, stages: range) -> None:
+        """Prepare to check what is in force at any of `stages`. Raises UsageError."""
         self.stages = stages
-        self.seed = seed
-        self.failures: dict[str, Failure] = {}
-        """By the check's id: what there is to say about it."""
+        self.seed = job.seed
         self._new_server = functools.partial(
             Server,
-            attempt,
+            locate(job.path, job.command),
             with_directory=get_stage(stages[-1]).has_files,
-            startup_timeout=startup_timeout,
-            memory_limit=memory_limit,
+            startup_timeout=job.startup_timeout,
+            memory_limit=job.memory_limit,
             habits=Habits(),
         )
-        self.server = self._new_server(is_copy=is_copy)
+        self.server = self._new_server(is_copy=job.is_copy)
         self.collided = False
         """Whether the first server is a copy that could not run: a port that it wants is taken."""
         self._spares: list[Server] = []
         self._spares_by_kind: list[tuple[str, Server]] = []
         """Those whose checks are hurried by what others have found out."""
+        self._lone: list[Server] = []
+        """Those that were started to ask a single check again."""
         self._waiting: dict[str, Waiting] = {}
-        self._later: list[pytest.Item] = []
+        self._later: list[pytest.Function] = []
         self._failures_in_a_row = dict.fromkeys(MAX_FAILURES_IN_A_ROW, 0)
         self._given_up = ""
         self._given_up_at = LAST_STAGE
@@ -121,21 +126,24 @@ class Suite:
         for stopped in [in_background(server.stop) for server in (self.server, *self._spares)]:
             stopped.result()
 
-    def select(self, items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
-        """Return the checks in force, those that wait last, and the others."""
-        chosen, left = [], []
+    def select(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Return the checks in force, in the order of their turns."""
+        chosen = [item for item in items if any(map(read_rule(item).in_force, self.stages))]
+        return sorted(chosen, key=_turn)
+
+    def results(
+        self, items: list[pytest.Function]
+    ) -> Iterator[tuple[pytest.Function, CheckResult]]:
+        """Run `items`; yield each with its result, as soon as it has one."""
+        self._start_waiting(items)
         for item in items:
-            rule = read_rule(item)
-            fits = any(rule.in_force(stage) for stage in self.stages)
-            (chosen if fits else left).append(item)
-        chosen.sort(key=_turn)
-        return chosen, left
+            yield item, self._result(item)
 
     def words(self, name: str) -> Words:
         """Return the random words of the check `name`: the same ones for the same seed."""
         return Words(f"{self.seed}:{name}")
 
-    def start_waiting(self, items: list[pytest.Item]) -> None:
+    def _start_waiting(self, items: list[pytest.Function]) -> None:
         """Start the checks that wait, beside the others and on servers of their own.
 
         When several stages are graded, each has its own: an attempt that fails at a later stage
@@ -144,12 +152,12 @@ class Suite:
         attempt with a port of its own can't run twice: its checks that wait have their turn among
         the others, stage by stage.
         """
-        waits = [item for item in items if item.get_closest_marker("waits")]
+        waits = [item for item in items if read_rule(item).waits]
         if self.server.is_alone:
             items.sort(key=lambda item: (_turn(item) == LAST_TURN, read_rule(item).stage))
             self._later = waits
             return
-        groups: dict[tuple[int, str], list[pytest.Item]] = {}
+        groups: dict[tuple[int, str], list[pytest.Function]] = {}
         for item in waits:
             rule = read_rule(item)
             crowds = get_stage(rule.stage).takes_crowds
@@ -170,7 +178,7 @@ class Suite:
             self._hurry(kind, server)
         return server
 
-    def _wait_on(self, server: Server, items: list[pytest.Item]) -> Group:
+    def _wait_on(self, server: Server, items: list[pytest.Function]) -> Group:
         """Run `items`, all at once, on `server` as soon as it has started."""
         first = server is self.server
         started = self._starting if first else in_background(server.start)
@@ -179,13 +187,33 @@ class Suite:
         self._waiting |= {waiting.item.nodeid: waiting for waiting in group.members}
         return group
 
-    def run(self, item: pytest.Function) -> None:
-        """Run one check; what it raises has been put into words in `failures`."""
+    def _result(self, item: pytest.Function) -> CheckResult:
+        """Run a check, and put into words what comes of it."""
+        rule, began = read_rule(item), time.monotonic()
+        try:
+            client, error = self._run(item)
+        except GivenUp as reason:
+            return _make_result(item, "skipped", skipped=str(reason))
+        seconds = time.monotonic() - began
+        if isinstance(error, Exception):
+            failure = explain(error, client, rule.stage)
+            if client.server in self._lone:
+                in_background(client.server.stop)  # It was started for this check alone.
+            return _make_result(item, "failed", failure=failure, seconds=seconds)
+        if error is not None:
+            return _make_result(item, "skipped", skipped=str(error), seconds=seconds)
+        return _make_result(item, "passed", seconds=seconds)
+
+    def _run(self, item: pytest.Function) -> tuple[Client, BaseException | None]:
+        """Run a check, or wait for its end; return what it raised, and who it talked with.
+
+        Raises GivenUp where it is not worth it.
+        """
         rule = read_rule(item)
         waiting = self._waiting.pop(item.nodeid, None)
         over = bool(self._given_up) and rule.stage >= self._given_up_at
         if waiting and not waiting.done and over:
-            self._revive(rule)  # It is in vain to wait: this says why.
+            self._revive(rule)  # There is no use in waiting: this says why.
         error = waiting.join() if waiting else None
         if isinstance(error, StartError) or (error and waiting and waiting.server.has_collided()):
             self._take_over(waiting)
@@ -207,12 +235,7 @@ class Suite:
             self._learn(error, rule)
         if error is not None:
             self.collided = self.collided or self.server.has_collided()
-        if isinstance(error, Exception):
-            self.failures[item.nodeid] = explain(error, client, rule.stage)
-        if waiting and client.server not in (self.server, waiting.group.server):
-            in_background(client.server.stop)  # It was started for this check alone.
-        if error is not None:
-            raise error
+        return client, error
 
     def _ask_again(self, waiting: Waiting) -> tuple[Client, BaseException | None]:
         """Ask alone, on a fresh process, what failed in a group, perhaps by another's fault.
@@ -235,7 +258,8 @@ class Suite:
             item.nodeid not in group.asked_again or len(group.asked_again) < ASKED_AGAIN_AT_ONCE
         ):
             other = group.to_ask_again.pop(0).item
-            (again,) = self._wait_on(self._add_spare(other), [other]).members
+            self._lone.append(self._add_spare(other))
+            (again,) = self._wait_on(self._lone[-1], [other]).members
             group.asked_again[other.nodeid] = self._waiting.pop(other.nodeid)
         again = group.asked_again.pop(item.nodeid)
         error = again.join()
@@ -390,5 +414,18 @@ LAST_TURN = 2
 
 def _turn(item: pytest.Item) -> int:
     """Return when a check has its turn: plain ones first, then those that wait, then restarts."""
-    marks = ((1, "waits"), (LAST_TURN, "restarts"))
-    return next((turn for turn, name in marks if item.get_closest_marker(name)), 0)
+    rule = read_rule(item)
+    return 1 if rule.waits else LAST_TURN if rule.restarts else 0
+
+
+def _make_result(item: pytest.Function, outcome: Outcome, **more: Any) -> CheckResult:
+    """Return the result of a check that came to this outcome."""
+    rule, identity = read_rule(item), item.nodeid.rpartition("/")[2]
+    return CheckResult(
+        identity, rule.stage, rule.title, rule.kind, outcome, rule.why, rule.hint, **more
+    )
+
+
+def not_run(item: pytest.Function) -> CheckResult:
+    """Return the result of a check that never had its turn."""
+    return _make_result(item, "skipped", skipped="the grade ended before")

@@ -9,7 +9,6 @@ import string
 LETTERS = (string.ascii_lowercase * 10)[:256].encode()  # Of each byte, the letter that it becomes.
 VOCABULARY = 256  # Different words in a random text: a byte chooses one.
 SHORTEST_WORD = 4  # Bytes that a word takes at least, with the space after it.
-KEPT = 0.3  # Seconds after which a connection that has not ended is being kept.
 
 
 class Words(random.Random):

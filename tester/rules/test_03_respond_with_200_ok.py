@@ -2,8 +2,9 @@
 
 import re
 
-from tester.grading.client import Client, expect_end_or_second
+from tester.grading.client import Client
 from tester.grading.expect import CheckFailed, expect, expect_status
+from tester.grading.follow import expect_end_or_second
 from tester.grading.words import Words
 from tester.ladder.rule import edge, until, waits
 from tester.results import Pointer

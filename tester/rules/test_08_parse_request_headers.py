@@ -5,14 +5,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 
-from tester.grading.client import (
-    LATE_ANSWER,
-    TRIES,
-    Client,
-    expect_body_is_no_request,
-    list_targets,
-    repeat_if_slow,
-)
+from tester.grading.client import LATE_ANSWER, TRIES, Client, list_targets, repeat_if_slow
 from tester.grading.expect import (
     CheckFailed,
     about,
@@ -24,6 +17,7 @@ from tester.grading.expect import (
     fail,
     naming,
 )
+from tester.grading.follow import expect_body_is_no_request
 from tester.grading.words import Words
 from tester.ladder.rule import edge
 from tester.results import Pointer

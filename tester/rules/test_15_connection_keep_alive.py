@@ -6,14 +6,7 @@ from collections.abc import Iterable
 from statistics import median
 
 from tester.attempt.server import Server
-from tester.grading.client import (
-    Client,
-    ask_on,
-    expect_body_is_no_request,
-    expect_no_more_answers,
-    put_file,
-    repeat_if_slow,
-)
+from tester.grading.client import Client, ask_on, put_file, repeat_if_slow
 from tester.grading.expect import (
     about,
     expect,
@@ -25,6 +18,7 @@ from tester.grading.expect import (
     fail,
     says_close,
 )
+from tester.grading.follow import expect_body_is_no_request, expect_no_more_answers
 from tester.grading.words import Words
 from tester.ladder.rule import edge, waits
 from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused

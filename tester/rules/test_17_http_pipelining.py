@@ -4,8 +4,9 @@ import contextlib
 import time
 
 from tester.attempt.server import Server
-from tester.grading.client import Client, expect_no_more_answers, put_file, repeat_if_slow
+from tester.grading.client import Client, put_file, repeat_if_slow
 from tester.grading.expect import about, expect_body, expect_status, fail, says_close
+from tester.grading.follow import expect_no_more_answers
 from tester.grading.words import Words
 from tester.ladder.rule import edge
 from tester.rules.kinds import Kind, make_gets, make_posts, make_rare, make_refused

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tester.grading import health
-from tester.grading import run as suite
+from tester.grading import run as runs
 from tester.grading.expect import CheckFailed
 from tester.grading.health import KINDS
+from tester.grading.job import Grading
 from tester.ladder.steps import read_server
 from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, is_edge, source
 from tester.tests.helpers import WriteAttempt, fixed_port, grade
@@ -179,27 +180,27 @@ class FakeWaiting:
 
 
 class AskedAgain:
-    """A suite whose checks are asked again without a process: each ends as it is told to."""
+    """A run whose checks are asked again without a process: each ends as it is told to."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(suite, "Server", FakeServer)
-        monkeypatch.setattr(suite, "is_gone", lambda server: server.gone)
-        monkeypatch.setattr(suite, "read_rule", lambda item: FakeRule(item))
-        self.suite = suite.Suite(__file__, None, range(3, 4), 0, 1.0)
-        self.suite._run_fresh = self.run_fresh  # type: ignore[method-assign]
+        monkeypatch.setattr(runs, "Server", FakeServer)
+        monkeypatch.setattr(runs, "is_gone", lambda server: server.gone)
+        monkeypatch.setattr(runs, "read_rule", lambda item: FakeRule(item))
+        self.run = runs.Run(Grading(__file__), range(3, 4))
+        self.run._run_fresh = self.run_fresh  # type: ignore[method-assign]
         self.asked = 0
 
     def run_fresh(self, _: str) -> tuple[str, Exception | None]:
         """Count it, and end as told."""
         self.asked += 1
-        self.suite.server.gone = self.gone  # type: ignore[attr-defined]
+        self.run.server.gone = self.gone  # type: ignore[attr-defined]
         return "alone", CheckFailed("alone") if self.fails else None
 
     def ask(self, kind: str, *, fails: bool = True, gone: bool = True) -> bool:
         """Ask a check of this kind again; return whether it was run."""
         self.fails, self.gone = fails, gone
-        before, group = self.asked, FakeGroup(self.suite.server)  # type: ignore[arg-type]
-        client, error = self.suite._ask_again(FakeWaiting(kind, group))  # type: ignore[arg-type]
+        before, group = self.asked, FakeGroup(self.run.server)  # type: ignore[arg-type]
+        client, error = self.run._ask_again(FakeWaiting(kind, group))  # type: ignore[arg-type]
         was_run = self.asked > before
         assert str(error) == (("alone" if fails else "None") if was_run else client)
         return was_run
