@@ -5,8 +5,9 @@ Imports nothing of the tester, so that whatever makes results and whatever shows
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import Any, Literal, final
 
 Outcome = Literal["passed", "failed", "skipped"]
 Kind = Literal["requirement", "edge"]
@@ -72,6 +73,10 @@ class Failure:
     """The likely cause, as a question; only where no bytes tell it."""
     spins: bool = False
     """Whether the server computed without a pause, although it had been left alone."""
+    kind: str = ""
+    """What went wrong, as a name that does not change with the sentence: "status.wrong"."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """The facts that the sentence is about: {"wanted": [200], "came": 404}."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,14 @@ class StageResult:
         return self.error is None and total > 0 and passed == total
 
     @property
+    def holds_most(self) -> bool:
+        """Whether more than half of the requirements hold that this stage introduces."""
+        own = [
+            test for test in self.tests if (test.stage, test.kind) == (self.stage, "requirement")
+        ]
+        return sum(test.outcome == "passed" for test in own) > len(own) / 2
+
+    @property
     def failures(self) -> list[CheckResult]:
         """The checks that did not pass, requirements before edge cases, in the ladder's order."""
         failed = [test for test in self.tests if test.outcome != "passed"]
@@ -168,3 +181,11 @@ class LadderResult:
     def reached(self) -> int:
         """The largest stage that is passed, and 0 if none is."""
         return max((result.stage for result in self.stages if result.passed), default=0)
+
+    @property
+    def tries(self) -> int:
+        """The latest stage of whose own requirements more than half hold, and 0 if there is none.
+
+        Its own are those that it introduces: how far the attempt means to have come.
+        """
+        return max((result.stage for result in self.stages if result.holds_most), default=0)

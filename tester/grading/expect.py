@@ -39,9 +39,17 @@ class CheckFailed(AssertionError):
         pointer: Pointer | None = None,
         connection: Connection | None = None,
         likely: str = "",
+        *,
+        kind: str = "",
+        facts: dict[str, Any] | None = None,
     ) -> None:
-        """Say what went wrong in one sentence, and show it; `likely` asks for the likely cause."""
+        """Say what went wrong in one sentence, and show it; `likely` asks for the likely cause.
+
+        `kind` and `facts` say it for programs, with names that do not change with the sentence.
+        """
         super().__init__(message)
+        self.kind = kind
+        self.facts = facts or {}
         self.message = message
         self.expected = expected
         self.got = got
@@ -96,6 +104,8 @@ def expect_no_rest(rest: bytes, connection: Connection, method: str) -> None:
             f"{len(rest)} bytes after the head",
             Pointer(rest[:80], 0),
             connection,
+            kind="body.unwanted",
+            facts={"method": method, "bytes": len(rest)},
         )
     expect_nothing_left(rest, connection)
 
@@ -111,6 +121,7 @@ def expect_nothing_left(rest: bytes, connection: Connection | None = None) -> No
             connection,
             "Is a response sent twice? Or is a part of the request, such as its body, taken for"
             " another request?",
+            kind="response.unwanted",
         )
     if rest:
         raise CheckFailed(
@@ -119,7 +130,9 @@ def expect_nothing_left(rest: bytes, connection: Connection | None = None) -> No
             f"{len(rest)} more bytes",
             Pointer(rest[:80], 0),
             connection,
-            "Does Content-Length count all of the body, in bytes? `len(text)` counts letters.",
+            "Does Content-Length count all of the body, in bytes? `len(text)` counts characters.",
+            kind="bytes.unwanted",
+            facts={"bytes": len(rest)},
         )
 
 
@@ -129,10 +142,16 @@ def expect_status(response: Response, *statuses: int, reason: str | None = None)
     got = f"{response.status} {response.reason}"
     if response.status not in statuses:
         message = f"the status is {got}, not {wanted}"
-        raise CheckFailed(message, f"status {wanted}", got, Pointer(response.status_line, 9))
+        facts = {"wanted": list(statuses), "came": response.status}
+        pointer = Pointer(response.status_line, 9)
+        raise CheckFailed(
+            message, f"status {wanted}", got, pointer, kind="status.wrong", facts=facts
+        )
     if reason is not None and response.reason != reason:
         message = f"the words after the status code are {response.reason!r}, not {reason!r}"
-        raise CheckFailed(message, wanted, got, Pointer(response.status_line, 13))
+        facts = {"wanted": reason, "came": response.reason}
+        pointer = Pointer(response.status_line, 13)
+        raise CheckFailed(message, wanted, got, pointer, kind="reason.wrong", facts=facts)
 
 
 def expect_refused(response: Response) -> None:
@@ -140,7 +159,9 @@ def expect_refused(response: Response) -> None:
     if not 400 <= response.status < 500:
         got = f"{response.status} {response.reason}"
         pointer = Pointer(response.status_line, 9)
-        raise CheckFailed(f"the status is {got}, not a 4xx", "a 4xx status", got, pointer)
+        facts = {"wanted": "4xx", "came": response.status}
+        message = f"the status is {got}, not a 4xx"
+        raise CheckFailed(message, "a 4xx status", got, pointer, kind="status.wrong", facts=facts)
 
 
 def expect_body(response: Response, expected: bytes) -> None:
@@ -149,8 +170,10 @@ def expect_body(response: Response, expected: bytes) -> None:
         return
     index = _first_difference(response.body, expected)
     if len(response.body) != len(expected):
+        kind, facts = "body.length", {"wanted": len(expected), "came": len(response.body)}
         message = f"the body has {len(response.body)} bytes, not {len(expected)}"
     else:
+        kind, facts = "body.wrong", {"byte": index + 1}
         message = f"the body is wrong from byte {index + 1} on"
     start = max(0, index - 30)
     raise CheckFailed(
@@ -158,6 +181,8 @@ def expect_body(response: Response, expected: bytes) -> None:
         show_text(expected[start : index + 50]),
         show_text(response.body[start : index + 50]) or "an empty body",
         Pointer(response.body[start : index + 50], index - start),
+        kind=kind,
+        facts=facts,
     )
 
 
@@ -178,6 +203,8 @@ def unpack(body: bytes, asked: int | None = None, wbits: int = GZIP) -> bytes:
                 + (f", where {asked:,} bytes were asked for" if asked is not None else ""),
                 f"{asked:,} bytes" if asked is not None else "",
                 f"{len(body):,} compressed bytes, which unpack to more and more",
+                kind="body.endless",
+                facts={"bytes": MOST_UNPACKED},
             )
         if not member.eof:
             raise EOFError
@@ -187,6 +214,8 @@ def unpack(body: bytes, asked: int | None = None, wbits: int = GZIP) -> bytes:
     raise CheckFailed(
         f"the body consists of more than {MOST_MEMBERS:,} parts, each in gzip format",
         "one part",
+        kind="body.endless",
+        facts={"parts": MOST_MEMBERS},
     )
 
 
@@ -216,7 +245,14 @@ def expect_field(
     values = response.values(name)
     if len(values) > 1:
         message = f"the field {name} comes {len(values)} times"
-        raise CheckFailed(message, f"{name} once", f"{len(values)} lines of {name}")
+        facts = {"field": name, "times": len(values)}
+        raise CheckFailed(
+            message,
+            f"{name} once",
+            f"{len(values)} lines of {name}",
+            kind="field.repeated",
+            facts=facts,
+        )
     value = values[0]
     if isinstance(wanted, str):
         good: object = value == wanted
@@ -229,14 +265,22 @@ def expect_field(
         index = line.index(b":") + 1
         index += len(line[index:]) - len(line[index:].lstrip(b" \t"))
         message = f"{name} is {value!r}, not {words}"
-        raise CheckFailed(message, f"{name}: {words}", f"{name}: {value}", Pointer(line, index))
+        raise CheckFailed(
+            message,
+            f"{name}: {words}",
+            f"{name}: {value}",
+            Pointer(line, index),
+            kind="field.wrong",
+            facts={"field": name, "wanted": words, "came": value},
+        )
 
 
 def expect_said(response: Response, name: str, words: str) -> None:
     """Fail unless the field is there and says something; that it comes once is another rule."""
     _expect_presence(response, name, words)
-    said = (response.field(name) or "").strip(" \t,")
-    expect(said, f"the field {name} is empty", f"{name}: {words}", f"{name}:")
+    if not (response.field(name) or "").strip(" \t,"):
+        message, expected, got = f"the field {name} is empty", f"{name}: {words}", f"{name}:"
+        raise CheckFailed(message, expected, got, kind="field.empty", facts={"field": name})
 
 
 def _expect_presence(response: Response, name: str, words: str) -> None:
@@ -249,7 +293,10 @@ def _expect_presence(response: Response, name: str, words: str) -> None:
         if near := difflib.get_close_matches(name.lower(), names, 1, ALIKE):
             got += f", but one that is called {names[near[0]]}"
             pointer = Pointer(response.field_line(near[0]), 0)
-        raise CheckFailed(message, f"{name}: {words}", got, pointer)
+        expected = f"{name}: {words}"
+        raise CheckFailed(
+            message, expected, got, pointer, kind="field.missing", facts={"field": name}
+        )
 
 
 def expect_no_field(response: Response, name: str, why: str) -> None:
@@ -258,7 +305,12 @@ def expect_no_field(response: Response, name: str, why: str) -> None:
         line = response.field_line(name)
         message = f"the answer has {name}, {why}"
         raise CheckFailed(
-            message, f"no field {name}", line.decode("latin-1").strip(), Pointer(line, 0)
+            message,
+            f"no field {name}",
+            line.decode("latin-1").strip(),
+            Pointer(line, 0),
+            kind="field.unwanted",
+            facts={"field": name},
         )
 
 

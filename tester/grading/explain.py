@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from tester.attempt.server import TRACEBACK, Server
 from tester.grading.by_hand import DEFAULT_PORT, hold_open, list_pieces, make_command, make_file
@@ -123,14 +124,15 @@ class Stopped(Exception):
 def explain(error: BaseException, client: Client, stage: int) -> Failure:
     """Return what there is to say about `error`, which ended a check of `stage`."""
     server = client.server
+    failure: dict[str, Any]
     if isinstance(error, Stopped):
-        failure = {"message": f"the server was stopped: {error}"}
+        failure = {"message": f"the server was stopped: {error}", "kind": "server.stopped"}
     elif isinstance(error, (CheckFailed, BadResponse)):
         failure = _explain_answer(error)
     elif isinstance(error, WireError):
         failure = _explain_wire(error, server, stage)
     else:
-        failure = {"message": f"the check itself failed: {error!r}"}
+        failure = {"message": f"the check itself failed: {error!r}", "kind": "check.broken"}
     connection = getattr(error, "connection", None)
     number = connection.number if connection else client.record.connections
     ended = isinstance(error, WireError) and server.exit_code is not None
@@ -226,7 +228,7 @@ def _choose_messages(client: Client, numbers: Collection[int]) -> tuple[Message,
     return tuple(messages)
 
 
-def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, object]:
+def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, Any]:
     """Say what is wrong with bytes that came."""
     if isinstance(error, CheckFailed):
         return {
@@ -235,9 +237,13 @@ def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, object]:
             "got": error.got,
             "pointer": error.pointer,
             "likely": error.likely,
+            "kind": error.kind or "rule.broken",
+            "facts": error.facts,
         }
     cause = error.cause
     return {
+        "kind": "response.malformed",
+        "facts": {"byte": cause.index + 1},
         "message": cause.message,
         "expected": cause.expected,
         "got": repr(cause.line[: 2 * LONGEST])[1:],
@@ -245,7 +251,7 @@ def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, object]:
     }
 
 
-def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, object]:
+def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, Any]:
     """Say how the conversation broke off, and why that is likely."""
     broken = error.kind in ("refused", "closed", "reset")
     code = server.wait_for_exit() if broken else None
@@ -271,10 +277,15 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, obj
         most=error.most // MEGABYTE,
         unfinished="without an answer" if said_nothing else f"before it was done {doing}",
     )
-    return {"message": message, "likely": [words for first, words in likely if first <= stage][-1]}
+    return {
+        "message": message,
+        "likely": [words for first, words in likely if first <= stage][-1],
+        "kind": f"wire.{kind.replace(' ', '-')}",
+        "facts": {"doing": doing, "seconds": round(error.seconds, 1)},
+    }
 
 
-def _explain_exit(code: int, server: Server) -> dict[str, object]:
+def _explain_exit(code: int, server: Server) -> dict[str, Any]:
     """Say that the program has ended, and with which last words."""
     server.output.finish()
     last = shorten_text(server.output.tail(1), LONGEST_LINE)
@@ -284,6 +295,8 @@ def _explain_exit(code: int, server: Server) -> dict[str, object]:
             "message": "the server came to its end (exit code 0) instead of serving on",
             "got": f"a program that ended; the last it printed: {last}" if last else "",
             "likely": f"{advice}." if advice else LOOP_ADVICE,
+            "kind": "server.exited",
+            "facts": {"code": code},
         }
     how = f"exited (code {code})"
     if -code in set(signal.Signals):
@@ -293,4 +306,6 @@ def _explain_exit(code: int, server: Server) -> dict[str, object]:
         "expected": "a server that goes on serving",
         "got": last or "nothing was printed before the end",
         "likely": f"{advice}." if advice else ERROR_ADVICE,
+        "kind": "server.exited",
+        "facts": {"code": code},
     }

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tester.report.bytes_view import shorten
-from tester.results import CheckResult, LadderResult, StageResult, printable
+from tester.results import CheckResult, Failure, LadderResult, StageResult, printable
 
+SURROUNDINGS = {"network": "host", "sandbox": "none"}
+"""Where attempts run: in this machine's own network, and with nothing between them and it."""
 MESSAGE_LIMIT = 4096  # Bytes of one message that a report keeps; of more, head and end.
 
 
@@ -40,12 +42,14 @@ def stage_to_dict(result: StageResult) -> dict[str, Any]:
         "tests": [_test_to_dict(test) for test in result.tests],
         "error": printable(result.error) if result.error is not None else None,
         "looks_like": result.looks_like,
+        **SURROUNDINGS,
     }
 
 
 def _test_to_dict(test: CheckResult) -> dict[str, Any]:
     """Return one test; what there is to say about it is "" where it is passed."""
     passed = test.outcome == "passed"
+    more = _failure_to_dict(test.failure) if test.failure else {}
     exchange = test.failure.exchange if test.failure else ()
     return {
         "id": test.id,
@@ -59,6 +63,29 @@ def _test_to_dict(test: CheckResult) -> dict[str, Any]:
         "exchange": [
             {message.direction: shorten(message.data, MESSAGE_LIMIT)} for message in exchange
         ],
+        **more,
+    }
+
+
+def _failure_to_dict(failure: Failure) -> dict[str, Any]:
+    """Return what a failed test has to say beside its message.
+
+    `kind` is taken: it says whether the rule is a requirement. What went wrong is `failure`.
+    """
+    pointer = failure.pointer
+    return {
+        "failure": failure.kind,
+        "facts": {
+            name: printable(value) if isinstance(value, str) else value
+            for name, value in failure.facts.items()
+        },
+        "expected": printable(failure.expected),
+        "got": printable(failure.got),
+        "pointer": pointer
+        and {"line": shorten(pointer.line, MESSAGE_LIMIT), "index": pointer.index},
+        "ending": failure.ending,
+        "command": printable(failure.command),
+        "output": printable(failure.output),
     }
 
 
@@ -77,9 +104,11 @@ def ladder_to_dict(result: LadderResult) -> dict[str, Any]:
     return {
         "attempt": result.attempt,
         "reached": result.reached,
+        "tries": result.tries,
         "seed": result.seed,
         "seconds": round(result.seconds, 3),
         "stages": [stage_to_dict(stage) for stage in result.stages],
+        **SURROUNDINGS,
     }
 
 

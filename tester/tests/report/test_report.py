@@ -22,6 +22,7 @@ from tester.results import (
     Message,
     Pointer,
     StageResult,
+    printable,
 )
 
 # --- Sample results -------------------------------------------------------------------------------
@@ -51,6 +52,8 @@ LENGTH = CheckResult(
         ending="the server closed the connection",
         command=COMMAND,
         output="listening on port 4221\n\x1b[32mGET /echo/café-2f9c\x1b[0m 200\x07\n",
+        kind="field.wrong",
+        facts={"field": "Content-Length", "wanted": "10", "came": "9"},
     ),
     seconds=0.012,
 )
@@ -674,11 +677,14 @@ def test_ladder_shows_an_error_of_the_next_stage() -> None:
 
 STAGE_KEYS = [
     *("stage", "title", "attempt", "passed", "seed", "seconds"),
-    *("requirements", "edge_cases", "tests", "error", "looks_like"),
+    *("requirements", "edge_cases", "tests", "error", "looks_like", "network", "sandbox"),
 ]
 TEST_KEYS = [
     *("id", "stage", "title", "kind", "outcome"),
     *("message", "why", "hint", "exchange"),
+]
+FAILED_KEYS = [
+    *("failure", "facts", "expected", "got", "pointer", "ending", "command", "output"),
 ]
 
 
@@ -686,7 +692,9 @@ def test_json_of_a_stage_is_as_the_contract_says() -> None:
     """The keys, all of them and no other, and their values."""
     data = as_json.stage_to_dict(FAILING)
     assert list(data) == STAGE_KEYS
-    assert [list(test) for test in data["tests"]] == [TEST_KEYS] * len(FAILING.tests)
+    assert [list(test) for test in data["tests"]] == [
+        TEST_KEYS + (FAILED_KEYS if test.failure else []) for test in FAILING.tests
+    ]
     assert data["passed"] is False
     assert data["requirements"] == {"passed": 28, "total": 32}
     assert data["edge_cases"] == {"passed": 9, "total": 10}
@@ -695,6 +703,14 @@ def test_json_of_a_stage_is_as_the_contract_says() -> None:
     failed = next(test for test in data["tests"] if test["id"] == LENGTH.id)
     assert failed["exchange"] == [{"sent": REQUEST.decode()}, {"received": ANSWER.decode()}]
     assert failed["message"] == LENGTH.failure.message
+    assert (failed["failure"], failed["facts"]) == (LENGTH.failure.kind, LENGTH.failure.facts)
+    assert (failed["expected"], failed["got"]) == (LENGTH.failure.expected, LENGTH.failure.got)
+    pointer = LENGTH.failure.pointer
+    assert failed["pointer"] == {"line": pointer.line.decode(), "index": pointer.index}
+    assert failed["ending"] == LENGTH.failure.ending
+    assert failed["command"] == LENGTH.failure.command
+    assert failed["output"] == printable(LENGTH.failure.output)
+    assert (data["network"], data["sandbox"]) == ("host", "none")
     assert (failed["why"], failed["hint"]) == (LENGTH.why, LENGTH.hint)
 
 
@@ -720,9 +736,38 @@ def test_json_keeps_bytes_readable_and_short() -> None:
 def test_json_of_a_ladder() -> None:
     """How far, and every stage as it would be by itself."""
     data = as_json.ladder_to_dict(CLIMBING)
-    assert list(data) == ["attempt", "reached", "seed", "seconds", "stages"]
-    assert data["reached"] == 6
+    assert list(data) == [
+        *("attempt", "reached", "tries", "seed", "seconds", "stages", "network", "sandbox")
+    ]
+    assert (data["reached"], data["tries"]) == (6, CLIMBING.tries)
     assert [list(stage) for stage in data["stages"]] == [STAGE_KEYS] * 18
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "tries"),
+    [
+        ({}, 0),
+        ({3: "pp", 4: "pf"}, 3),  # Half of them is not more than half.
+        ({3: "pp", 5: "ppf", 6: "ff"}, 5),  # It need not have reached the stage.
+        ({3: "f", 9: "p", 10: "e"}, 9),  # Stars do not count.
+    ],
+)
+def test_the_stage_that_an_attempt_tries_to_be(outcomes: dict[int, str], tries: int) -> None:
+    """The latest of whose own requirements more than half hold."""
+    stages = []
+    for stage in STAGES:
+        tests = [
+            CheckResult(
+                f"{stage.number}.py::test_{number}",
+                stage.number,
+                "A rule.",
+                "edge" if how == "e" else "requirement",
+                "failed" if how == "f" else "passed",
+            )
+            for number, how in enumerate(outcomes.get(stage.number, "f"))
+        ]
+        stages.append(StageResult(stage.number, stage.title, "a", 1, 1.0, tuple(tests)))
+    assert LadderResult("a", 1, 1.0, tuple(stages)).tries == tries
 
 
 def test_json_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
