@@ -1,18 +1,19 @@
 """Learns how each mistake looks to a grade, and measures how well it is recognised by that.
 
-`python -m tester.workshop learn [new | STAGE ...]` grades each mistake of these stages (of all, if
-none is told; with `new`, those that have no prints yet) at its stage, and keeps the signs that are
-the same in two grades with other random words, in `prints.json`. Then a third grade shows how many
-are called by their names, and that no mistake in an edge case costs a requirement, unless it is
-said why in `COSTS_REQUIREMENTS`; else the exit code is 1: `make mistakes`.
+`python -m tester.workshop learn [--new] [STAGE ...]` grades each mistake of these stages (of all,
+if none is given; with `--new`, those of which no sign is kept yet) at its stage, and keeps the
+signs that are the same in two grades with other random words, in `mistakes/fingerprints.json`. Then a
+third grade shows how many are called by their names, and that no mistake in an edge case costs a
+requirement, unless `COSTS_REQUIREMENTS` says why; else the exit code is 1: `make mistakes`.
 
-That takes hours. After the words of a check have changed, `python -m tester.workshop learn own
-[new | STAGE ...]` learns only what each mistake's own check says of it, and keeps what is known
-of the other checks: some minutes, and nothing is measured.
+That takes hours. After the words of a check have changed, `--own` learns only what each mistake's
+own check says of it, and keeps what is known of the other checks: some minutes, and nothing is
+measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import collections
 import multiprocessing
 import tempfile
@@ -22,9 +23,11 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tester.arguments import OneLineParser
 from tester.grading.alone import catch
 from tester.grading.grade import grade_stage
 from tester.grading.job import Grading
+from tester.ladder.stages import STAGES
 from tester.mistakes import COSTS_REQUIREMENTS, MISTAKES, Mistake, is_edge, source
 from tester.mistakes.likeness import Print, Prints, load, save
 from tester.mistakes.signs import Sign, check_name, failure_signs, read_signs
@@ -132,22 +135,33 @@ def find_costly(mistakes: list[Mistake], results: list[StageResult]) -> list[str
     return found
 
 
-def choose(words: list[str]) -> list[Mistake]:
-    """Return the mistakes that the words of the command line mean."""
-    if words == ["new"]:
-        known = {one.title for one in load().prints}
-        return [one for one in MISTAKES if one.title not in known]
-    stages = [int(word) for word in words]
-    return [one for one in MISTAKES if not stages or one.stage in stages]
+def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return what the command line asks for: `mistakes`, and whether only their `own` checks."""
+    parser = OneLineParser(
+        prog="python -m tester.workshop learn",
+        description="Grade each known mistake, and keep the signs that it leaves.",
+    )
+    parser.add_argument("--own", action="store_true", help="run only the check of each mistake")
+    parser.add_argument("--new", action="store_true", help="only mistakes of which no sign is kept")
+    parser.add_argument(
+        "stages", type=int, nargs="*", metavar="STAGE", help="all, if none is given"
+    )
+    options = parser.parse_args(arguments)
+    if not set(options.stages) <= {stage.number for stage in STAGES}:
+        parser.error("the stages are 1 to 18")
+    known = {one.title for one in load().prints} if options.new else set()
+    stages = options.stages or [stage.number for stage in STAGES]
+    options.mistakes = [one for one in MISTAKES if one.stage in stages and one.title not in known]
+    return options
 
 
-def main(arguments: Sequence[str] = ()) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Learn, measure, and print the figures."""
-    words = list(arguments)
-    if words[:1] == ["own"]:
-        learn_own(choose(words[1:]))
+    options = read_arguments(arguments)
+    mistakes = options.mistakes
+    if options.own:
+        learn_own(mistakes)
         return 0
-    mistakes = choose(words)
     began = time.monotonic()
     prints = learn(mistakes)
     results = grade_all(mistakes, MEASURED_BY)

@@ -53,8 +53,10 @@ def try_promises(checks: list[Callable[[], list[str]]]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures; return 1 if a promise is broken, 2 if this machine does not allow it."""
-    parser = OneLineParser("python -m tester.workshop stress", argparse.SUPPRESS)
-    parser.add_argument("--minutes", type=read_minutes, default=MINUTES)
+    parser = OneLineParser(prog="python -m tester.workshop stress", description=__doc__)
+    parser.add_argument(
+        "--minutes", type=read_minutes, default=MINUTES, help=f"of mixed load ({MINUTES:g})"
+    )
     minutes = parser.parse_args(arguments).minutes
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # However we end, so does the server.
     python = f"Python {platform.python_version()}, {os.cpu_count()} cores"
