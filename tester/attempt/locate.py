@@ -79,7 +79,7 @@ def _folder_attempt(path: str, place: Path) -> Attempt:
     )
 
 
-def _first_line_advice(command: tuple[str, ...], wants_one: bool) -> str:
+def first_line_advice(command: tuple[str, ...], wants_one: bool) -> str:
     """Return what is wrong with the first line of the script that `command` runs, if that is so."""
     try:
         with open(command[0], "rb") as file:

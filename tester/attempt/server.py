@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import re
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from tester.attempt.family import GONE, MARKER, ON_LINUX, Family, wholly
+from tester.attempt.family import GONE, ON_LINUX, Family, wholly
 from tester.attempt.guard import protect, release
-from tester.attempt.limits import MEMORY_LIMIT, Watch
-from tester.attempt.locate import Attempt, _first_line_advice
+from tester.attempt.limits import MEMORY_LIMIT
+from tester.attempt.locate import Attempt, first_line_advice
 from tester.attempt.output import GRACE, Output
 from tester.attempt.ports import (
     IN_USE,
@@ -40,86 +35,23 @@ from tester.attempt.ports import (
     reads_port,
     speaks_http,
 )
-from tester.attempt.sockets import _ask_listening, _open_sockets, _read_listening, free_port
-from tester.wire.connection import IDLE_TIMEOUT, MOST_READ, PATIENCE, Address
+from tester.attempt.process import EXIT_POLL, Habits, Process
+from tester.attempt.sockets import free_port
+from tester.attempt.starting import START_ADVICE, Doubt, StartError, advise_on_input, environment_of
+from tester.wire.connection import MOST_READ, PATIENCE, Address
 
 STARTUP_TIMEOUT = 10.0  # Seconds until an attempt must listen.
-OTHER_PORT_PAUSE = 0.3  # Seconds that an attempt must wait for clients on another port before we
-OTHER_PORT_LONG_PAUSE = 1.5  # believe in that port; the second, where its program reads PORT; and
-OTHER_PORT_TIMEOUT = 5.0  # seconds after which we do, though it never waits.
 ERROR_PAUSE = (
     2.0  # Seconds of doing nothing after an error's traceback: it will not listen any more.
 )
 SETTLE_TIMEOUT = 0.1  # Seconds that an attempt may go on with its start once it listens.
 MOST_ASKED = 5  # Ports of its own that are asked whether they speak HTTP.
-EXIT_PAUSE = 0.02  # Seconds until a dying program has closed its sockets, and
-EXIT_TIMEOUT = 1.0  # until one that no longer listens has exited,
-LESS_EXIT_TIMEOUT = 0.1  # less where it has once run on for so long;
-EXIT_POLL = 0.001  # between two looks whether it has.
-SPIN_LOOKS, SPIN_PAUSE = 25, 0.02  # Looks, and seconds between two: what never rests runs in vain;
-LESS_SPIN_LOOKS = 2  # fewer, where it has done so before.
-LAST_PRIORITY = 19  # Of processes: all others come first.
 POLL = 0.005  # Seconds between two looks at the system's table of listening sockets.
 LONGEST_POLL = 0.05  # The same, where looking takes long.
 COPY_POLL = 0.02  # The same for a copy, which nobody waits for in a hurry.
 TRACEBACK = "Traceback (most recent call last)"  # How Python begins to tell of an error.
 TRIES = 10  # Starts of an attempt that does not get its port, each after waiting for who has it.
 QUICK_TRIES = 3  # The same where nothing is waited for.
-# What an attempt prints when it can't start, and what is likely to help.
-START_ADVICE = (
-    ("Permission denied", "Ports below 1024 need special rights: take the one in PORT"),
-    ("Invalid argument", "Is listen() called before accept()?"),
-)
-READS_INPUT = re.compile(  # How programs read what somebody types.
-    r"\binput\(|\b(?:sys|process)\.stdin\b|\bos\.Stdin\b|\bScanln\(|\bSystem\.in\b|\bgetchar\("
-)
-INPUT_ENDED = "EOF when reading a line"  # What Python prints where there is no more of it.
-INPUT_ADVICE = (
-    "It {reads} its standard input, which is empty in a grade: nobody types anything. To keep the"
-    " program running, wait for its threads (join), or call accept in the main program"
-)
-
-
-class StartError(Exception):
-    """The attempt did not come to listen; `output` is the end of what it printed.
-
-    `holder` is who has the port that it wanted, if that is why.
-    """
-
-    def __init__(self, message: str, output: str = "", holder: Holder | None = None) -> None:
-        super().__init__(message)
-        self.output = output
-        self.holder = holder
-
-
-class Doubt:
-    """Whether a port that an attempt has opened, another than it was given, is the one to grade."""
-
-    def __init__(self, long: bool) -> None:
-        """Nothing is open yet; doubt for `long` where it should open the one that it was given."""
-        self._pause = OTHER_PORT_LONG_PAUSE if long else OTHER_PORT_PAUSE
-        self._seen = self._idle = 0.0
-
-    def remains(self, is_open: bool, is_idle: Callable[[], bool]) -> bool:
-        """Return whether to look a little longer: it has just opened it, or is still at work."""
-        now = time.monotonic()
-        if not is_open:
-            self._seen = self._idle = now
-            return False
-        self._seen, self._idle = self._seen or now, self._idle or now
-        if now - self._seen < OTHER_PORT_TIMEOUT and not is_idle():
-            self._idle = now
-        return now - self._idle < self._pause
-
-
-@dataclass
-class Habits:
-    """What was learnt about an attempt: its program is the same in all its processes."""
-
-    lingers: bool = False
-    """Whether it runs on without listening, as nothing suggests that it exits."""
-    spins: bool = False
-    """Whether it has been found to compute without a pause, though nobody asked for anything."""
 
 
 class Server:
@@ -146,8 +78,6 @@ class Server:
         self.with_directory = with_directory
         self.startup_timeout = startup_timeout
         self.requested_port = free_port()
-        self.address: Address | None = None
-        self.output: Output | None = None
         self.starts = 0
         self.patience = PATIENCE
         """Seconds to wait for an answer; fewer, once the attempt has been silent for so long."""
@@ -158,8 +88,6 @@ class Server:
         self.missed_ends = 0
         """How many connections stayed open so."""
         self._habits = habits or Habits()
-        self._waited_for = 0
-        """Which start it was whose process we have waited for in vain to exit."""
         self.is_alone = False
         """Whether no copy can run beside it: it has ports of its own, which each would want."""
         self.late_answers = 0
@@ -167,17 +95,15 @@ class Server:
         self.waits_for_silence = False
         """Whether it answers only when nothing came for a while, or when a client half-closes."""
         self._marker = uuid.uuid4().hex
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
+        """The last that was started."""
         self._may_run = False
         """Whether anything may be there that has not been stopped."""
         self._family = Family(self._marker)
         self._memory_limit = memory_limit
-        self._watch: Watch | None = None
-        self._sockets: set[str] = set()
         self._lock = threading.Lock()
         self._over = False
         self._own_port: int | None = None
-        self._addresses: list[Address] = []
         self._program = read_program(attempt.command, attempt.folder)
         self._turn = Turn(lambda: self._over)
         self.scratch = Path(tempfile.gettempdir()).resolve() / f"http-tester-{self._marker}"
@@ -189,16 +115,39 @@ class Server:
         return self._marker
 
     @property
+    def process(self) -> Process:
+        """The process of the moment, or the last one. To be asked for after a start."""
+        assert self._process is not None, "nothing has been started"
+        return self._process
+
+    @property
+    def address(self) -> Address:
+        """Where the attempt listens; before it does, where it should."""
+        if self._process is None:
+            return Address("127.0.0.1", self.requested_port, "127.0.0.1")
+        return self._process.address
+
+    @property
+    def output(self) -> Output:
+        """What the process prints."""
+        return self.process.output
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has been started, so that there is a `process`."""
+        return self._process is not None
+
+    @property
     def hard_coded(self) -> bool:
         """Whether the attempt listens on a port of its own choice."""
-        return self.address is not None and self.address.port != self.requested_port
+        return self.address.port != self.requested_port
 
     def has_collided(self) -> bool:
         """Return whether a port that it wants is the first server's, as it is a copy.
 
         It has said so before it ends, or, where its connections end first, it does soon.
         """
-        if not self.is_copy or self.output is None:
+        if not self.is_copy or self._process is None:
             return False
         self.output.catch_up()
         if not IN_USE.search(self.output.text) and self.wait_for_exit() is not None:
@@ -206,22 +155,19 @@ class Server:
         return bool(IN_USE.search(self.output.text))
 
     @property
-    def pid(self) -> int | None:
-        """The number of the process that was started, or None where there is none."""
-        return self._process.pid if self._process else None
+    def pid(self) -> int:
+        """The number of the process that was started."""
+        return self.process.pid
 
     @property
     def exit_code(self) -> int | None:
         """The exit code, or None while the attempt or a process that it started runs."""
-        process = self._process
-        if process is None or process.poll() is None:
-            return None
-        return None if self._family.pids() or self._family.all_pids() else process.returncode
+        return self._process.exit_code if self._process else None
 
     @property
     def stopped(self) -> str:
         """Why we stopped the attempt since its last start: "it took more than …"; else nothing."""
-        return self._watch.reason if self._watch else ""
+        return self._process.stopped if self._process else ""
 
     def start(self, *, patient: bool = True) -> Address:
         """Run the attempt and wait until it listens. Raises StartError if it does not.
@@ -241,8 +187,8 @@ class Server:
                     address = self._wait_until_listening()
                     self._settle()
                     if self._has_port(address):
-                        self.address = address
-                        ports = {one.port for one in self._addresses}
+                        self.process.address = address
+                        ports = {one.port for one in self.process.addresses}
                         self.is_alone = self.is_alone or self.hard_coded or len(ports) > 1
                         return address
                 except StartError as error:
@@ -300,14 +246,6 @@ class Server:
 
     def _launch(self) -> None:
         """Run the attempt. Raises StartError if there is nothing to run, or the run is over."""
-        environment = os.environ | {
-            "PORT": str(self.requested_port),
-            "IDLE_TIMEOUT": str(IDLE_TIMEOUT),
-            "TZ": "America/New_York",
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",  # Nothing is written into the attempt's folder.
-            MARKER: self._marker,
-        }
         directory = ("--directory", str(self.public)) if self.with_directory else ()
         with self._lock:  # Who stops us meanwhile must find the process, or keep it from starting.
             if self._over:
@@ -317,27 +255,19 @@ class Server:
             self.public.mkdir(exist_ok=True)
             self._may_run = True
             try:
-                with self._family.marking():
-                    self._process = subprocess.Popen(
-                        [*self.attempt.command, *directory],
-                        cwd=self.attempt.folder or self.scratch,
-                        env=environment,
-                        stdin=subprocess.DEVNULL,
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,  # Ctrl-C is for us: we stop the attempt ourselves.
-                    )
+                self._process = Process(
+                    [*self.attempt.command, *directory],
+                    self.attempt.folder or self.scratch,
+                    environment_of(self.requested_port, self._marker),
+                    self._family,
+                    self._habits,
+                    Address("127.0.0.1", self.requested_port, "127.0.0.1"),
+                )
             except OSError as error:
-                advice = _first_line_advice(self.attempt.command, error.errno == errno.ENOEXEC)
+                advice = first_line_advice(self.attempt.command, error.errno == errno.ENOEXEC)
                 message = f"the attempt can't be started: {advice or error.strerror}"
                 raise StartError(message) from None
-            self.output = output = Output(self._process.stdout)
-            with contextlib.suppress(*GONE):
-                self._family.root = psutil.Process(self._process.pid)
-            self._sockets = set()
-            self._watch = Watch(
-                self._family, self.scratch, self._memory_limit, lambda: output.written
-            )
+            self._process.watch(self.scratch, self._memory_limit)
 
     def _wait_until_listening(self) -> Address:
         """Watch the system's table of listening sockets. Raises StartError."""
@@ -348,16 +278,18 @@ class Server:
             looked = time.monotonic()
             if self._over:
                 raise StartError("the run is over")
-            found = self._listening()
+            found = self.process.find_address()
             own = found is not None and found.port != self.requested_port
-            doubtful = doubt.remains(own, self._is_idle)  # Perhaps it opens another port first.
+            doubtful = doubt.remains(
+                own, self.process.is_idle
+            )  # Perhaps it opens another port first.
             if found and not (doubtful and self._turn.take(found.port)):
                 return self._choose(found)
             if self.exit_code is not None:
                 self.output.finish()  # The error's name is in the last line, which may still come.
                 self._fail_start(f"the attempt exited before it listened: {self._last_words()}")
             late, failed = time.monotonic() > deadline, self.output.holds(TRACEBACK)
-            if not failed or not self._is_idle():
+            if not failed or not self.process.is_idle():
                 calm = time.monotonic()
             if failed and (late or time.monotonic() - calm > ERROR_PAUSE):
                 self._fail_start(f"the attempt failed before it listened: {self._last_words()}")
@@ -375,7 +307,7 @@ class Server:
 
         That is the one that was graded before, or else the first that speaks HTTP.
         """
-        own = {address.port: address for address in reversed(self._addresses)}
+        own = {address.port: address for address in reversed(self.process.addresses)}
         if self._own_port in own:
             return own[self._own_port]
         if len(own) == 1 or self.requested_port in own:
@@ -397,11 +329,7 @@ class Server:
             self.output.finish()
             if IN_USE.search(self.output.text):
                 self._fail_start(f"the attempt exited as it began: {self._last_words()}")
-        self._listening()
-
-    def _is_idle(self) -> bool:
-        """Return whether the attempt waits for something, as far as the system tells."""
-        return self._family.is_asleep() or not ON_LINUX
+        self.process.find_address()
 
     def _last_words(self) -> str:
         """Return the output's last line, or the exit code."""
@@ -423,15 +351,8 @@ class Server:
         raise StartError(f"{message}. {advice}" if advice else message, output, holder)
 
     def input_advice(self, code: int | None) -> str:
-        """Return what to do if the attempt ended with `code` for want of input, else nothing.
-
-        Its output says so where that is an error; if it is none, its program may tell.
-        """
-        if code and INPUT_ENDED in self.output.tail(3):
-            return INPUT_ADVICE.format(reads="read")
-        if code == 0 and READS_INPUT.search(self._program):
-            return INPUT_ADVICE.format(reads="is likely to have read")
-        return ""
+        """Return what to do if the attempt ended with `code` for want of input, else nothing."""
+        return advise_on_input(code, self.output.tail(3), self._program)
 
     def _find_holder(self) -> Holder | None:
         """Return who has the port that the attempt wanted, if its output says that this is why.
@@ -443,6 +364,23 @@ class Server:
         own = [self._own_port] if self._own_port else []
         wanted = [*own, *find_numbers(self.output.text), *find_numbers(self._program)]
         return find_holder([self.requested_port, *wanted]) or Holder("nobody")
+
+    def wait_for_exit(self) -> int | None:
+        """Return the exit code, also of an attempt that is just about to exit; else None."""
+        return self._process.wait_for_exit() if self._process else None
+
+    def spins(self) -> bool:
+        """Return whether the attempt never rests, though nobody asks it for anything."""
+        return self._process is not None and self._process.spins()
+
+    def make_way(self) -> None:
+        """Let all others have the processor before the attempt, as nobody asks it any more."""
+        if self._process:
+            self._process.make_way()
+
+    def listens(self) -> bool:
+        """Return whether the attempt still listens."""
+        return self._process is not None and self._process.listens()
 
     def memory(self) -> int:
         """Return how many bytes of memory the attempt and all that it started have for themselves.
@@ -459,59 +397,6 @@ class Server:
             with contextlib.suppress(*GONE):
                 found.append(psutil.Process(pid))
         return found
-
-    def _listening(self) -> Address | None:
-        """Return where the attempt listens: on the port it was given, if it does."""
-        process = self._process
-        if process is None:
-            return None
-        find = _read_listening if ON_LINUX else _ask_listening
-        found = find(self._family.pids())
-        self._sockets = set(found)
-        addresses = list(found.values())
-        addresses.sort(key=lambda address: (address.port != self.requested_port, address.port))
-        self._addresses = addresses
-        return addresses[0] if addresses else None
-
-    def wait_for_exit(self) -> int | None:
-        """Return the exit code, also of an attempt that is just about to exit; else None."""
-        began = time.monotonic()
-        timeout = LESS_EXIT_TIMEOUT if self._habits.lingers else EXIT_TIMEOUT
-        timeout = EXIT_PAUSE if self._waited_for == self.starts else timeout
-        while self.exit_code is None:
-            seconds = time.monotonic() - began
-            busy = seconds < EXIT_PAUSE and not self._family.is_asleep()
-            if not busy and self.listens():
-                break
-            if seconds > timeout:
-                self._habits.lingers, self._waited_for = True, self.starts
-                break
-            self.output.pause(EXIT_POLL if seconds < EXIT_PAUSE else POLL)
-        return self.exit_code
-
-    def spins(self) -> bool:
-        """Return whether the attempt never rests, though nobody asks it for anything."""
-        if not ON_LINUX or self._process is None:
-            return False
-        for _ in range(LESS_SPIN_LOOKS if self._habits.spins else SPIN_LOOKS):
-            if self._family.is_asleep():
-                return False
-            time.sleep(SPIN_PAUSE)  # Not a wait for anything: what is printed must not hurry us.
-        self._habits.spins = True
-        return self.exit_code is None
-
-    def make_way(self) -> None:
-        """Let all others have the processor before the attempt, as nobody asks it any more."""
-        for pid in self._family.pids() if ON_LINUX else ():
-            with contextlib.suppress(OSError):
-                for task in os.listdir(f"/proc/{pid}/task"):
-                    os.setpriority(os.PRIO_PROCESS, int(task), LAST_PRIORITY)
-
-    def listens(self) -> bool:
-        """Return whether the attempt still listens."""
-        if ON_LINUX and self._sockets & _open_sockets(self._family.pids()):
-            return True  # That was quick: the system's table may be long.
-        return self._listening() is not None
 
     def restart(self, *, same_port: bool = False) -> Address:
         """Stop the attempt and run it again, on another port unless `same_port`. Raises StartError.
@@ -539,17 +424,13 @@ class Server:
         with self._lock:
             self._over = self._over or remove
             process, may_run = self._process, self._may_run
-        if self._watch is not None:
-            self._watch.end()
+        if process is not None:
+            process.unwatch()
         if may_run:  # Also where Ctrl-C came before we knew the process: it bears our mark.
             self._family.end(grace)
         if process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
-            self._family.pids()  # Buries who was left behind by those that have ended last.
-            self.output.close()
-            self._process = None
-        self._may_run = False  # Last: who is interrupted before this begins again.
+            process.bury()
+        self._may_run = False  # Last: an interrupt before this begins all again.
         if remove:
             self._turn.release()
             shutil.rmtree(self.scratch, ignore_errors=True)

@@ -23,7 +23,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _open_sockets(pids: Iterable[int]) -> set[str]:
+def open_sockets(pids: Iterable[int]) -> set[str]:
     """Return the numbers (inodes) of the sockets that processes have open. On Linux only."""
     found = set()
     for pid in pids:
@@ -36,11 +36,11 @@ def _open_sockets(pids: Iterable[int]) -> set[str]:
     return found
 
 
-def _read_listening(pids: Iterable[int]) -> dict[str, Address]:
+def read_listening(pids: Iterable[int]) -> dict[str, Address]:
     """Return where processes listen, by the numbers of their sockets. On Linux only, where it is
     much quicker than asking for each process: the table may hold many thousand ended connections.
     """
-    mine, found = _open_sockets(pids), {}
+    mine, found = open_sockets(pids), {}
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         for words in _rows_that_listen(table) if mine else ():
             if words[9] in mine:
@@ -65,7 +65,7 @@ def _rows_that_listen(table: str) -> Iterator[list[str]]:
             yield words
 
 
-def _ask_listening(pids: Iterable[int]) -> dict[str, Address]:
+def ask_listening(pids: Iterable[int]) -> dict[str, Address]:
     """Return where processes listen, by numbers that stand for their sockets."""
     found = {}
     for pid in pids:

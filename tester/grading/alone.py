@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tester.attempt.locate import locate
-from tester.attempt.server import Server, StartError
+from tester.attempt.server import Server
+from tester.attempt.starting import StartError
 from tester.grading.check import call
 from tester.grading.client import Client
 from tester.grading.explain import explain

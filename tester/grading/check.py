@@ -6,7 +6,7 @@ import inspect
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,6 +14,7 @@ from tester.attempt.server import Server
 from tester.grading.client import Client
 from tester.wire.connection import WireError
 
+Returned = TypeVar("Returned")
 BROKEN = ("silent", "endless", "refused")  # What is seen of a server that serves nobody any more.
 
 
@@ -27,9 +28,9 @@ def is_gone(server: Server) -> bool:
     return server.exit_code is not None or not server.listens()
 
 
-def in_background(function: Callable[[], object]) -> Future[object]:
+def in_background(function: Callable[[], Returned]) -> Future[Returned]:
     """Call `function` in a thread of its own; the future holds what it returns or raises."""
-    future: Future[object] = Future()
+    future: Future[Returned] = Future()
 
     def run() -> None:
         """Call it, and keep what comes of it."""

@@ -79,7 +79,7 @@ class Client:
         self.record = Record()
         self.beside: bytes | None = None
         """What another client has sent that waits meanwhile; None: there is none that matters."""
-        self._output_before = (server.output, server.output.written if server.output else 0)
+        self._output_before = (server.output, server.output.written) if server.has_begun else None
         self._connections: list[Connection] = []
 
     @functools.cached_property
@@ -89,10 +89,10 @@ class Client:
 
     def output(self) -> str:
         """Return the end of what the server has printed since this check began."""
-        output, before = self._output_before
-        now = self.server.output
-        if not now:
+        if not self.server.has_begun:
             return ""
+        now = self.server.output
+        output, before = self._output_before or (now, 0)
         now.catch_up()
         return now.tail(since=before if now is output else 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ class Group:
         self,
         server: Server,
         items: list[pytest.Function],
-        started: Future[object],
+        started: Future[Any],
         words: Callable[[str], Words],
         learn: Callable[[BaseException | None, Rule], None] | None,
         *,
@@ -89,7 +90,7 @@ class Waiting:
     """A check that runs in a thread of its own."""
 
     def __init__(
-        self, item: pytest.Function, client: Client, started: Future[object], group: Group
+        self, item: pytest.Function, client: Client, started: Future[Any], group: Group
     ) -> None:
         """Run it as soon as the server has `started`."""
         self.item = item

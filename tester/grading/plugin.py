@@ -12,7 +12,8 @@ import pytest
 
 from tester.attempt.limits import MEMORY_LIMIT
 from tester.attempt.locate import UsageError
-from tester.attempt.server import STARTUP_TIMEOUT, StartError
+from tester.attempt.server import STARTUP_TIMEOUT
+from tester.attempt.starting import StartError
 from tester.grading.job import Grading
 from tester.grading.run import Run, not_run
 from tester.results import CheckResult, printable

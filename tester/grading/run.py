@@ -25,14 +25,16 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
 from tester.attempt.locate import locate
-from tester.attempt.server import Habits, Server, StartError
+from tester.attempt.process import Habits
+from tester.attempt.server import Server
+from tester.attempt.starting import StartError
 from tester.grading.check import call, in_background, is_broken, is_gone
 from tester.grading.client import Client
 from tester.grading.explain import Stopped, explain
@@ -105,18 +107,18 @@ class Run:
         """Which start of the first server was the last that was put to an edge case."""
         self._patience = dict.fromkeys(KINDS, PATIENCE)
         self._endless = Endless()
-        self._starting: Future[object] | None = None
+        self._starting: Future[Any] | None = None
 
-    def start_early(self) -> None:
+    def start_early(self) -> Future[Any]:
         """Start the attempt in the background: `start` waits for it."""
         self._starting = in_background(self.server.start)
+        return self._starting
 
     def start(self) -> None:
         """Wait until the attempt listens. Raises StartError."""
-        if self._starting is None:
-            self.start_early()
+        starting = self._starting or self.start_early()
         try:
-            self._starting.result()
+            starting.result()
         except StartError as error:
             self._note_collision(error)
             raise
@@ -181,7 +183,7 @@ class Run:
     def _wait_on(self, server: Server, items: list[pytest.Function]) -> Group:
         """Run `items`, all at once, on `server` as soon as it has started."""
         first = server is self.server
-        started = self._starting if first else in_background(server.start)
+        started = (self._starting if first else None) or in_background(server.start)
         learn = self._learn if len(self.stages) == 1 else None
         group = Group(server, items, started, self.words, learn, may_stop=not first)
         self._waiting |= {waiting.item.nodeid: waiting for waiting in group.members}
@@ -215,7 +217,7 @@ class Run:
         if waiting and not waiting.done and over:
             self._revive(rule)  # There is no use in waiting: this says why.
         error = waiting.join() if waiting else None
-        if isinstance(error, StartError) or (error and waiting and waiting.server.has_collided()):
+        if waiting and error and (isinstance(error, StartError) or waiting.server.has_collided()):
             self._take_over(waiting)
             waiting = None
         if waiting is None:
@@ -306,7 +308,7 @@ class Run:
             return False
         return is_broken(error) or is_gone(self.server)
 
-    def _note_edges(self, items: list[pytest.Item]) -> None:
+    def _note_edges(self, items: Sequence[pytest.Item]) -> None:
         """Remember that the first server, as it runs now, meets an edge case, if one is there."""
         if any(read_rule(item).kind == "edge" for item in items):
             self._met_edges = self.server.starts

@@ -55,7 +55,7 @@ class Worker:
         self._hit = ""
         self._pipes = [os.pipe() for _ in range(3)]
         (self._life, theirs), (news, self._tell), (result, self._give) = self._pipes
-        self._keep = theirs
+        self._keep: int | None = theirs
         self._open = [news, result]
         self._news_pipe = news
         sys.stdout.flush()
@@ -117,7 +117,7 @@ class Worker:
     def _wait_for_end(self) -> None:
         """Break the work off as soon as whoever has started us lets go of our life, or is gone."""
         os.read(self._life, 1)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     def report(self, **message: object) -> None:
         """Tell the process that has started us."""

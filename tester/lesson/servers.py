@@ -15,7 +15,8 @@ from typing import Any
 
 from tester.attempt.guard import Guard
 from tester.attempt.locate import Attempt, UsageError, locate
-from tester.attempt.server import Server, StartError
+from tester.attempt.server import Server
+from tester.attempt.starting import StartError
 from tester.ladder.stages import ROOT, STAGES, Stage, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
 from tester.wire.connection import Address
@@ -52,6 +53,7 @@ class Running:
         self.name, self.stage, attempt = self._find(what)
         with_files = get_stage(self.stage).has_files if files is None else files
         self._server = Server(attempt, with_directory=with_files)
+        self._is_stopped = False
         folders = [self._server.scratch, *filter(None, [self._own])]
         _guard.protect(self._server.marker, folders)
         try:
@@ -90,7 +92,7 @@ class Running:
     @property
     def address(self) -> Address:
         """Where it listens. Raises LessonError once it has been stopped."""
-        if self._server.address is None:
+        if self._is_stopped:
             raise LessonError("this server has been stopped: run the cell with start(…) again")
         return self._server.address
 
@@ -107,11 +109,11 @@ class Running:
     @property
     def alive(self) -> bool:
         """Whether its process still runs."""
-        return self._server.address is not None and self._server.exit_code is None
+        return not self._is_stopped and self._server.exit_code is None
 
     def survives(self) -> bool:
         """Return whether it still runs, and is not just about to end."""
-        return self._server.address is not None and self._server.wait_for_exit() is None
+        return not self._is_stopped and self._server.wait_for_exit() is None
 
     @property
     def memory(self) -> int:
@@ -124,16 +126,13 @@ class Running:
         What it prints takes a moment to get here: so wait until the words `until` are there, but
         at most so many seconds, and no longer than the server lives.
         """
-        output = self._server.output
-        if output is None:
-            return ""
-        output.wait_for(until, seconds)
-        return output.tail(lines)
+        self._server.output.wait_for(until, seconds)
+        return self._server.output.tail(lines)
 
     def stop(self) -> None:
         """End it, and remove what it had on the disk."""
         self._server.stop()
-        self._server.address = None
+        self._is_stopped = True
         if self._own is not None:
             shutil.rmtree(self._own, ignore_errors=True)
         _guard.release(self._server.marker)

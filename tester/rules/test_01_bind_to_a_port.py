@@ -4,7 +4,8 @@ import contextlib
 import ipaddress
 import time
 
-from tester.attempt.server import Server, StartError
+from tester.attempt.server import Server
+from tester.attempt.starting import StartError
 from tester.grading.client import Client
 from tester.grading.expect import expect, fail
 from tester.ladder.rule import edge, restarts, until, waits

@@ -28,7 +28,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
 ROOFS = ("tests", "workshop")  # They may use everything, and nothing uses them.
 IN_A_STRING = re.compile(r"\btester(?:\.\w+)+|from tester import \w+")
 LONGEST = 450  # Lines of a file that is neither data nor tests.
-KNOWN_LONG = ("exercises.py", "response.py", "server.py", "terminal.py")
+KNOWN_LONG = ("exercises.py", "response.py", "terminal.py")
 
 
 def room_of(path: Path) -> str:

@@ -325,7 +325,7 @@ class Connection:
                 raise BadResponse(self, cause) from None
         self._extra = reader.extra
         self._note_answer()
-        return reader.response
+        return reader.whole
 
     def _note_answer(self) -> None:
         """Note that an answer has been read to its end: what comes from now on is another one."""

@@ -2,9 +2,9 @@
 
 `python -m tester.workshop learn [--new] [STAGE ...]` grades each mistake of these stages (of all,
 if none is given; with `--new`, those of which no sign is kept yet) at its stage, and keeps the
-signs that are the same in two grades with other random words, in `mistakes/fingerprints.json`. Then a
-third grade shows how many are called by their names, and that no mistake in an edge case costs a
-requirement, unless `COSTS_REQUIREMENTS` says why; else the exit code is 1: `make mistakes`.
+signs that are the same in two grades with other random words, in `mistakes/fingerprints.json`.
+Then a third grade shows how many are called by their names, and that no mistake in an edge case
+costs a requirement, unless `COSTS_REQUIREMENTS` says why; else the exit code is 1: `make mistakes`.
 
 That takes hours. After the words of a check have changed, `--own` learns only what each mistake's
 own check says of it, and keeps what is known of the other checks: some minutes, and nothing is

@@ -13,7 +13,8 @@ import pytest
 from tester.attempt.family import Family
 from tester.attempt.locate import UsageError, locate
 from tester.attempt.output import Output
-from tester.attempt.server import Server, StartError
+from tester.attempt.server import Server
+from tester.attempt.starting import StartError
 from tester.grading.client import Client
 from tester.grading.words import Words
 from tester.tests.helpers import ROOT, WriteAttempt, fixed_port, processes_with

@@ -17,7 +17,8 @@ import pytest
 
 from tester.attempt import ports
 from tester.attempt.locate import locate
-from tester.attempt.server import Server, StartError
+from tester.attempt.server import Server
+from tester.attempt.starting import StartError
 from tester.grading.check import call, in_background
 from tester.grading.client import Client
 from tester.grading.words import Words

@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 
 from tester.attempt.family import GONE
-from tester.attempt.server import Server, StartError
+from tester.attempt.server import Server
+from tester.attempt.starting import StartError
 from tester.wire.connection import Address, BadResponse, Connection, WireError
 from tester.workshop.peers.programs import PeersError, Program
 from tester.workshop.peers.servers.common import FILE, FILE_NAME, POST_SIZE

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from tester.arguments import OneLineParser
-from tester.attempt.server import StartError
+from tester.attempt.starting import StartError
 from tester.workshop.stress.clients import TROUBLE
 from tester.workshop.stress.crowd import check_crowd
 from tester.workshop.stress.endings import check_endings
