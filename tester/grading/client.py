@@ -125,6 +125,11 @@ class Client:
         self._connections.append(Connection(address, self.record, self.server.patience, begun))
         return self._connections[-1]
 
+    @property
+    def longest(self) -> float:
+        """For how many seconds the connection was open that was open for longest."""
+        return max((connection.open_seconds for connection in self._connections), default=0.0)
+
     def close(self) -> None:
         """Close every connection of this check."""
         for connection in self._connections:

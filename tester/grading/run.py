@@ -39,7 +39,7 @@ from tester.grading.check import call, in_background, is_broken, is_gone
 from tester.grading.client import Client
 from tester.grading.explain import Stopped, explain
 from tester.grading.groups import Group, Waiting
-from tester.grading.health import KINDS, Alone, Endless, kinds_after
+from tester.grading.health import KINDS, Alone, Endless, Overload, kinds_after, was_slow
 from tester.grading.job import Grading
 from tester.grading.words import Words
 from tester.ladder.rule import Rule, read_rule
@@ -107,6 +107,7 @@ class Run:
         """Which start of the first server was the last that was put to an edge case."""
         self._patience = dict.fromkeys(KINDS, PATIENCE)
         self._endless = Endless()
+        self._overload = Overload()
         self._starting: Future[Any] | None = None
 
     def start_early(self) -> Future[Any]:
@@ -289,6 +290,10 @@ class Run:
         self._note_edges([item])
         client = Client(self.server, self.words(item.name))
         error = Stopped(untold) if untold else call(item.function, client)
+        while was_slow(error, client.longest) and self._overload.may_explain(item.name):
+            client = Client(self.server, self.words(item.name))
+            error = call(item.function, client)
+            self._overload.note(item.name, helped=error is None)
         if rule.kind == "requirement" and self._may_be_broken_by_edges(error):
             return self._run_fresh(item)
         return client, error

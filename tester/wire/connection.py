@@ -210,6 +210,8 @@ class Connection:
         """When the first of those bytes came that are still coming, and how many had before."""
         self._most_read = most_read
         self._opened = time.monotonic()
+        self._ended_after: float | None = None
+        """Seconds after which one of both sides ended the connection."""
         self._busy = 0.0
         """When anything was last sent or received, in seconds since the connection was opened."""
         self.silence = 0.0
@@ -228,15 +230,26 @@ class Connection:
         """How long the connection has been open."""
         return time.monotonic() - self._opened
 
+    @property
+    def open_seconds(self) -> float:
+        """For how long it was open, or has been until now."""
+        return self.seconds if self._ended_after is None else self._ended_after
+
     def _end(self, how: str) -> None:
         """Remember how the connection ended, the first time."""
         self.ended = True
+        self._note_end()
         self.record.endings.setdefault(self.number, how)
 
     def turn_page(self) -> None:
         """Keep what follows apart from what was before, as if it went over another connection."""
         self.record.connections += 1
         self.number = self.record.connections
+
+    def _note_end(self) -> None:
+        """Remember when the connection ended, the first time."""
+        if self._ended_after is None:
+            self._ended_after = self.seconds
 
     def send(self, data: bytes) -> None:
         """Send all of `data`. Raises WireError if the server has hung up."""
@@ -403,6 +416,7 @@ class Connection:
         SO_REUSEADDR can't have its port again so long. Bytes for a socket that is closed are
         answered by a reset, which ends the memory; a server that still reads gets an empty line.
         """
+        self._note_end()
         with contextlib.suppress(OSError):
             self.socket.settimeout(0)
             if self._server_has_closed():
@@ -412,6 +426,7 @@ class Connection:
 
     def reset(self) -> None:
         """Leave without a word: the server sees a reset instead of an end."""
+        self._note_end()
         with contextlib.suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.socket.close()

@@ -37,7 +37,7 @@ def test_json_of_a_stage_has_the_agreed_shape() -> None:
     result = grade(get_stage(3).server, stage=3, seed=12)
     assert list(result) == [
         *("stage", "title", "attempt", "passed", "seed", "seconds"),
-        *("requirements", "edge_cases", "tests", "error", "looks_like"),
+        *("requirements", "edge_cases", "tests", "error", "looks_like", "network", "sandbox"),
     ]
     assert (result["stage"], result["title"]) == (3, "Respond with 200 OK")
     assert (result["passed"], result["seed"], result["error"]) == (True, 12, None)

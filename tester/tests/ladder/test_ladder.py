@@ -307,10 +307,13 @@ def edit(path: Path, old: str, new: str) -> None:
 @pytest.fixture
 def ladder(tmp_path: Path) -> Path:
     """Return a repository with a ladder of small files; from stage 9 on, LIMIT is another."""
-    (tmp_path / "tester").mkdir()
-    (tmp_path / "tester" / "__init__.py").touch()
-    for name in ("arguments.py", "ladder.py"):
-        shutil.copy(ROOT / "tester" / name, tmp_path / "tester")
+    for name in (
+        *("__init__.py", "arguments.py", "results.py", "ladder/stages.py", "ladder/steps.py"),
+        *("workshop/__main__.py", "workshop/carry.py", "workshop/map.py"),
+    ):
+        path = tmp_path / "tester" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "tester" / name, path)
     for stage in STAGES:
         limit = 1 if stage.number < 9 else 9
         text = BEFORE.format(number=stage.number, title=stage.title, limit=limit)
