@@ -72,7 +72,7 @@ MISTAKES = (
                 r'connection.sendall("HTTP/1.1 200 OK\r\n\r\nHello World!")',
             ),
         ),
-        words="without an answer",
+        words="without a response",
         row=22,
     ),
     Mistake(
@@ -117,7 +117,7 @@ MISTAKES = (
         rule="test_one_empty_line_is_enough",
         title="Two empty lines end the head, so that the second one begins the body",
         changes=(('Response(body=b"Hello World!")', 'Response(body=b"\\r\\nHello World!")'),),
-        words="an empty line too many",
+        words="one empty line too many",
     ),
     Mistake(
         stage=3,

@@ -1,4 +1,4 @@
-"""Stage 3, Respond with 200 OK: the server answers."""
+"""Stage 3, Respond with 200 OK: the server responds to a request."""
 
 import re
 
@@ -17,14 +17,15 @@ BEGINNING = b"HTTP/1.1 200 "
 STATUS_LINE = re.compile(re.escape(BEGINNING) + rb"[\t -~\x80-\xff]*\r\n")
 BARE_LF = re.compile(re.escape(BEGINNING) + rb"[^\r\n]*\n")
 OTHER_STATUS = re.compile(rb"HTTP/1\.1 ((?!200)[1-5][0-9]{2} [ -~]*)\r\n")
-QUIET = 0.3  # Seconds in which nothing may come to a client that has not asked yet.
+QUIET = 0.3  # Seconds in which nothing may come to a client that has not sent a request yet.
 
 
 def test_answer_begins_with_the_status_line(client: Client) -> None:
-    """The response to `GET /` begins with `HTTP/1.1 200`, a space, a reason, and CR LF.
+    """The response to `GET /` begins with `HTTP/1.1 200`, a space, a reason phrase, and CR LF.
 
-    Why: The first line tells the client how its request went: the version, a status code, and
-        a short text for people. Clients read it character by character (RFC 9112 section 4).
+    Why: The first line tells the client how its request went: the version, a status code, and a
+        short text for people, the reason phrase. Clients compare it character by character
+        (RFC 9112 section 4).
     Hint: `connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")`: bytes, with no space before them.
     """
     connection = client.connect()
@@ -32,7 +33,9 @@ def test_answer_begins_with_the_status_line(client: Client) -> None:
     usual, data = b"HTTP/1.1 200 OK\r\n", b""
     while not STATUS_LINE.match(data) and may_become_one(data):
         piece = connection.receive()
-        expect(piece or data, "the server closed the connection without an answer", repr(usual)[1:])
+        expect(
+            piece or data, "the server closed the connection without a response", repr(usual)[1:]
+        )
         data += piece
         if not piece:
             break
@@ -41,7 +44,7 @@ def test_answer_begins_with_the_status_line(client: Client) -> None:
     got = data[: len(usual)]
     pairs = zip(got, usual, strict=False)
     index = next((i for i, (a, b) in enumerate(pairs) if a != b), len(got))
-    message = "the answer does not begin with the status line"
+    message = "the response does not begin with the status line"
     if line := BARE_LF.match(data):
         message = "the status line ends in LF alone (\\n), not in CR LF (\\r\\n)"
         index = line.end() - 1
@@ -56,17 +59,17 @@ def test_answer_begins_with_the_status_line(client: Client) -> None:
 
 
 def may_become_one(data: bytes) -> bool:
-    """Return whether `data` is the beginning of a status line, as far as it goes."""
+    """Return whether `data` may still become a whole status line when more bytes come."""
     begun = data[: len(BEGINNING)] == BEGINNING[: len(data)]
     return begun and b"\n" not in data and len(data) < MAX_HEAD
 
 
 @edge
 def test_usual_words_for_200(client: Client) -> None:
-    """The words after the status code 200 are `OK`.
+    """The reason phrase after the status code 200 is `OK`.
 
-    Why: The words are for people: programs read the number only, and any words are legal
-        (RFC 9112 section 4). The usual ones are those that people look for.
+    Why: The reason phrase is for people. Programs read only the number, and any phrase is legal
+        (RFC 9112 section 4). But people look for the usual one.
     Hint: Write `OK` in capital letters: `HTTP/1.1 200 OK`.
     """
     expect_status(client.ask("/"), 200, reason="OK")
@@ -75,20 +78,20 @@ def test_usual_words_for_200(client: Client) -> None:
 def test_head_ends_with_an_empty_line(client: Client) -> None:
     """The head ends with an empty line, and every line of it ends in CR LF.
 
-    Why: The empty line is how a client knows that the head is over and the body begins. A line
-        that ends in LF alone is read differently by different programs (RFC 9112 section 2.2).
+    Why: The empty line tells a client that the head is over and the body begins. Different programs
+        read a line that ends in LF alone in different ways (RFC 9112 section 2.2).
     Hint: Write `\\r\\n`, never `\\n` alone. The head ends in `\\r\\n\\r\\n`: the end of its last
-        line, and an empty line. Beware of triple-quoted strings: their line ends are `\\n`.
+        line, then an empty line. Beware of triple-quoted strings: their line ends are `\\n`.
     """
     expect_status(client.ask("/"), 200)
 
 
 @waits
 def test_waits_for_the_request(client: Client) -> None:
-    """The server waits for a request before it answers or hangs up.
+    """The server waits for a request before it responds or hangs up.
 
-    Why: An answer belongs to a request. What is sent before the request was read is an answer to
-        nothing, and closing then breaks the connection off (a reset).
+    Why: A response belongs to a request. Bytes that are sent before the request was read respond to
+        nothing, and a server that then closes the connection breaks it off (a reset).
     Hint: Call `recv` first, then `sendall`, then `close`.
     """
     connection = client.connect()
@@ -98,13 +101,17 @@ def test_waits_for_the_request(client: Client) -> None:
         if error.kind != "silent":
             raise
         return
-    message = "the server answered before it was asked" if data else "the server hung up unasked"
+    message = (
+        "the server answered before it was asked"
+        if data
+        else "the server hung up before a request came"
+    )
     raise CheckFailed(message, "nothing, until a request comes", repr(data[:60])[1:])
 
 
 @until(3)
 def test_says_hello_on_any_path(client: Client, words: Words) -> None:
-    """Any path gets 200, and the body says `Hello World!`.
+    """Every path gets 200, and the body says `Hello World!`.
 
     Why: The body is what the client asked for; it comes after the empty line. (From stage 4 on,
         each path has a body of its own.)
@@ -114,7 +121,9 @@ def test_says_hello_on_any_path(client: Client, words: Words) -> None:
     for path in ("/", f"/{word}", f"/{word}/{other}", f"/?{word}={other}", f"/%20{word}.{other}?"):
         response = client.ask(path)
         expect_status(response, 200)
-        expect(response.body, f"the answer for {path} has no body", "Hello World!", "an empty body")
+        expect(
+            response.body, f"the response for {path} has no body", "Hello World!", "an empty body"
+        )
         expect(
             b"Hello World!" in response.body,
             f"the body for {path} does not say Hello World!",
@@ -126,16 +135,17 @@ def test_says_hello_on_any_path(client: Client, words: Words) -> None:
 @until(3)
 @edge
 def test_one_empty_line_is_enough(client: Client) -> None:
-    """The body begins directly after the empty line that ends the head, without another one.
+    """The body begins directly after the empty line that ends the head: there is no second one.
 
-    Why: A second empty line is legal, but it belongs to the body: it is sent as a part of the
-        page, and each client gets two bytes that nobody meant (RFC 9112 section 2.1).
-    Hint: Join the lines of the head with `\\r\\n`, and end it with `\\r\\n\\r\\n`: not one more.
+    Why: A second empty line is legal, but it belongs to the body: it is sent as part of the page,
+        and each client gets two bytes that nobody meant to send (RFC 9112 section 2.1).
+    Hint: Join the lines of the head with `\\r\\n`, and end it with `\\r\\n\\r\\n`, no more than
+        that.
     """
     response = client.ask("/")
     expect(
         not response.body.startswith(b"\r\n"),
-        "an empty line too many: the body begins with CR LF",
+        "one empty line too many: the body begins with CR LF",
         "Hello World!",
         repr(response.body[:60])[1:],
     )
@@ -144,11 +154,11 @@ def test_one_empty_line_is_enough(client: Client) -> None:
 @until(14)
 @waits
 def test_connection_ends_after_the_answer(client: Client, words: Words) -> None:
-    """The connection ends after the response, and the end is not a reset.
+    """After its response the server closes the connection cleanly (no reset).
 
-    Why: Nothing says yet how long the body is: its end is the end of the connection. A reset would
+    Why: Nothing says yet how long the body is: it ends where the connection ends. A reset would
         tell the client that something was lost (RFC 9112 sections 6.3 and 9.6). A server may also
-        keep the connection, if the response says its length, and a second request is answered.
+        keep the connection, if the response says its length and a second request is answered.
     Hint: Read the request, `sendall` the response, then `close()`.
     """
     fields = [("User-Agent", words.word()), ("Accept", "*/*")]
