@@ -1,4 +1,4 @@
-"""Stage 6, Implement Basic Routing: each path has its own answer."""
+"""Stage 6, Implement Basic Routing: each path has its own response."""
 
 from tester.grading.client import Client
 from tester.grading.expect import expect, expect_body, expect_refused, expect_status
@@ -12,7 +12,7 @@ PAGES = ("/", "/about", "/blog")
 def test_three_pages_differ(client: Client, words: Words) -> None:
     """`/`, `/about` and `/blog` are three pages with three different bodies.
 
-    Why: Routing is what a server does first: from the path to the code that answers it.
+    Why: A server leads each path to the code that responds to it. That is called routing.
     Hint: A dictionary from paths to functions keeps this short, however many pages there are.
     """
     bodies = {}
@@ -22,14 +22,19 @@ def test_three_pages_differ(client: Client, words: Words) -> None:
         bodies[path] = response.body
     for path, body in bodies.items():
         twin = next((other for other in PAGES if other != path and bodies[other] == body), None)
-        expect(not twin, f"{path} and {twin} have the same body", "three bodies", repr(body[:60]))
+        expect(
+            not twin,
+            f"{path} and {twin} have the same body",
+            "three different bodies",
+            repr(body[:60]),
+        )
 
 
 def test_pages_with_a_query(client: Client, words: Words) -> None:
     """The pages are found with a query too: `/about?x=1` is `/about`.
 
-    Why: The query says something about the page, but not which one it is.
-    Hint: Look the path up in the table after the query has been cut off.
+    Why: The query says more about the page, but not which page it is.
+    Hint: Cut the query off before you look the path up in the table.
     """
     for path in PAGES:
         plain = client.ask(path)
@@ -40,12 +45,11 @@ def test_pages_with_a_query(client: Client, words: Words) -> None:
 
 
 def test_similar_paths_are_not_found(client: Client, words: Words) -> None:
-    """A path that only looks like a page's is 404: `/abouts`, `/abou`, `/about/team`.
+    """A path that only resembles a page's path gets 404: `/abouts`, `/abou`, `/about/team`.
 
-    Why: A path names one thing and no other. A server that compares only beginnings serves
-        the wrong page,
-        and one day something that nobody was meant to see (RFC 9110 section 4.2.3).
-    Hint: Compare whole paths. Only `/echo/` is a beginning that is enough, with its last slash.
+    Why: A path names one thing and no other. A server that compares only beginnings serves the
+        wrong page, and one day something that nobody was meant to see (RFC 9110 section 4.2.3).
+    Hint: Compare whole paths. Only for `/echo/`, with its last slash, is the beginning enough.
     """
     word = words.word()
     for path in (
@@ -66,7 +70,7 @@ def test_echo_still_works(client: Client, words: Words) -> None:
     """`/echo/…` still works.
 
     Why: A new feature must not break an old one: that is what these checks are for.
-    Hint: A table of exact paths does not find `/echo/hello`: ask for its beginning too.
+    Hint: A table of exact paths does not find `/echo/hello`: look for the prefix `/echo/` too.
     """
     text = words.word()
     response = client.ask(f"/echo/{text}%20{text}")
@@ -78,7 +82,7 @@ def test_echo_still_works(client: Client, words: Words) -> None:
 def test_paths_are_case_sensitive(client: Client) -> None:
     """`/About` is not `/about`: in a path, capital and small letters differ.
 
-    Why: Only the scheme and the host of an address are compared without regard to letter case
+    Why: Only the scheme and the host of a URL are compared without regard to letter case
         (RFC 9110 section 4.2.3).
     Hint: Do not call `lower()` on the path.
     """
@@ -90,10 +94,10 @@ def test_paths_are_case_sensitive(client: Client) -> None:
 def test_escapes_in_the_name_of_a_page(client: Client) -> None:
     """`/%61bout` is `/about`: an escaped character means the same as the character itself.
 
-    Why: Some programs escape more than they must. What is no separator may be escaped anywhere in
-        a path, and it stays the same path (RFC 3986 section 2.3).
+    Why: Some programs escape more than they must. A character that is not a separator may be
+        escaped anywhere in a path, and it stays the same path (RFC 3986 section 2.3).
     Hint: Decode each part of the path, and only then look for it among the pages. An escaped slash
-        is no separator: `/%2Fabout` is not found.
+        is not a separator: `/%2Fabout` is not found.
     """
     about = client.ask("/about")
     for path in ("/%61bout", "/ab%6Fut", "/%61%62%6f%75%74"):
