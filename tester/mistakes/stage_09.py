@@ -176,7 +176,7 @@ MISTAKES = (
                 'lines = [f"HTTP/1.1 {response.status}", "Server: eighteen-stages"]',
             ),
         ),
-        words="comes twice",
+        words="more than one Server field",
     ),
     Mistake(
         stage=9,

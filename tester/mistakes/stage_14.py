@@ -1023,7 +1023,7 @@ MISTAKES = (
                 'fields={"Allow": f"OPTIONS, {allowed}", "content-type": TEXT}',
             ),
         ),
-        words="Content-Type comes twice",
+        words="more than one Content-Type field",
     ),
     Mistake(
         stage=14,

@@ -1,7 +1,7 @@
-"""One request of each kind, so that a rule can be asked for on every path and with every method.
+"""One request of each kind, so that checks can test a rule on every path and with every method.
 
 A rule that a server keeps on one path is easily broken on another. The checks of the later stages
-walk through these lists; README.md here says which check asks for what.
+go through these lists; the README.md of this folder says which check asks for what.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tester.wire.connection import BadResponse, Connection, WireError
 from tester.wire.request import request_bytes
 from tester.wire.response import Response
 
-ONE_OF_EACH = (  # Fields that have one value, not a list of them: they come once at most.
+ONE_OF_EACH = (  # Fields that have one value, not a list: each comes once at most.
     *("Date", "Server", "Content-Length", "Content-Type", "Content-Location", "Content-Range"),
     *("Content-Disposition", "Last-Modified", "ETag", "Expires", "Age", "Location", "Retry-After"),
     *("X-Content-Type-Options", "Host"),
@@ -34,38 +34,38 @@ class Kind:
     body: bytes | None = None
 
     def __str__(self) -> str:
-        """Return it as a failure names it: `POST /echo`."""
+        """Return the request as a failure names it: `POST /echo`."""
         return f"{self.method} {self.target}"
 
     @property
     def repeats(self) -> bool:
-        """Whether the response must be the same each time: an upload may say something else."""
+        """Whether the response must be the same each time. The response to an upload may change."""
         return self.method == "GET" or self.target.startswith("/echo")
 
     @property
     def data(self) -> bytes:
-        """The bytes of it, on a connection that is to stay."""
+        """The bytes of the request, on a connection that is to stay open."""
         return request_bytes(self.target, self.method, self.fields, self.body, connection=None)
 
     def head(self) -> Kind:
-        """Return the HEAD for the same target."""
+        """Return the HEAD request for the same target."""
         return Kind(self.target, "HEAD", self.fields)
 
     def ask(self, client: Client | Kept, *fields: tuple[str, str], **options: Any) -> Response:
-        """Send it as `client` does, with more `fields`, and return the response."""
+        """Send the request as `client` does, with more `fields`, and return the response."""
         more = (*self.fields, *fields)
         return client.ask(self.target, self.method, more, self.body, **options)
 
     def ask_on(
         self, connection: Connection, /, *fields: tuple[str, str], **options: Any
     ) -> Response:
-        """Send it on `connection`, with more `fields`, and return the response."""
+        """Send the request on `connection`, with more `fields`, and return the response."""
         more = (*self.fields, *fields)
         return ask_on(connection, self.target, self.method, more, self.body, **options)
 
 
 def make_gets(words: Words, server: Server, *, queries: bool = True) -> list[Kind]:
-    """Return a GET for each path that there is: plain, and, with `queries`, with a query too."""
+    """Return a GET for each path, and, with `queries`, one more with a query."""
     text = put_file(server, f"{words.word()}.txt", words.text(300))
     image = put_file(server, f"{words.word()}/{words.word()}.png", words.data(300))
     kinds = []
@@ -78,7 +78,7 @@ def make_gets(words: Words, server: Server, *, queries: bool = True) -> list[Kin
 
 
 def make_posts(words: Words) -> list[Kind]:
-    """Return a POST for each path that takes one: plain, and with a query; empty bodies too."""
+    """Return a POST for each path that takes one, plain and with a query; some bodies are empty."""
     kinds = []
     for query in ("", f"?{words.word()}={words.word()}"):
         for path in ("/echo", f"/files/{words.word()}.txt", f"/files/{words.word()}.bin"):
@@ -88,7 +88,7 @@ def make_posts(words: Words) -> list[Kind]:
 
 
 def make_refused(words: Words) -> list[Kind]:
-    """Return requests that a server must refuse at these stages: 404 and 405."""
+    """Return requests that a server must refuse at these stages, with 404 or 405."""
     body = words.word(30).encode()
     return [
         Kind(f"/{words.word()}"),
@@ -103,7 +103,7 @@ def make_refused(words: Words) -> list[Kind]:
 
 
 def make_rare(words: Words, server: Server) -> list[Kind]:
-    """Return requests with the methods of edge cases: HEAD, OPTIONS, and one that nobody knows."""
+    """Return requests with the methods of edge cases: HEAD, OPTIONS, and an unknown one."""
     file = put_file(server, f"{words.word()}.txt", words.text(300))
     heads = "/", f"/echo/{words.word()}", f"{file}?{words.word()}", f"/{words.word()}"
     return [
@@ -114,13 +114,15 @@ def make_rare(words: Words, server: Server) -> list[Kind]:
 
 
 def expect_each_once(response: Response) -> None:
-    """Fail if a field that has one value comes twice."""
+    """Fail if a field that has one value comes more than once."""
     twice = [name for name in ONE_OF_EACH if len(response.values(name)) > 1]
-    expect(not twice, f"the field {', '.join(twice)} comes twice", "each field once")
+    expect(
+        not twice, f"the response has more than one {' and '.join(twice)} field", "each field once"
+    )
 
 
 def expect_close(client: Client, response: Response) -> None:
-    """Fail unless a response says `close`; it need not where the server keeps its connections."""
+    """Fail unless a response says `close`; it need not if the server keeps its connections."""
     if not says_close(response) and not keeps_connection(client):
         expect_option(response, "close")
 

@@ -1,4 +1,4 @@
-"""Stage 9, Send Response Headers: what every answer says about itself."""
+"""Stage 9, Send Response Headers: what every response says about itself."""
 
 import itertools
 import re
@@ -28,7 +28,7 @@ STAGE = 9
 HUGE = 80 * 1024  # Bytes of a target that is too large for every server.
 ONE_DIGIT = re.compile(r"(, | [0-9]{4} )([0-9])\b")
 TOLERANCE = 10  # Seconds that the Date may be off.
-STANDSTILL = 8.0  # Seconds that it may stay the same: who keeps it for a while saves some work.
+STANDSTILL = 8.0  # Seconds that it may stay the same: a server may reuse it to save work.
 LOOK = 0.1  # Seconds between two looks at it.
 WEEKDAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
@@ -39,27 +39,29 @@ IMF_FIXDATE = re.compile(
 
 
 def answers(client: Client, words: Words) -> Iterator[tuple[str, Response]]:
-    """Yield an answer of each kind, with the words that say to what: on every path, with a query,
-    and to a malformed request. Where a path is not known yet, the answer is one more 404.
+    """Yield a response of each kind, with the words that say what it responds to.
+
+    Each path is asked for, some with a query, and a malformed request is sent. Where a path is not
+    known yet, its response is one more 404.
     """
     agent = [("User-Agent", words.word())]
     pairs = f"{words.word()}={words.word()}"
     for target in (*list_targets(client), "/search", f"/search?{pairs}", f"/?{pairs}", "/echo/"):
         with naming(f"answering {target!r}"):
             yield repr(target), client.ask(target, fields=agent)
-    # That this one is answered at all is a rule of its own.
+    # Another rule asks whether this one gets a response at all.
     line = f"{words.word()}\r\nHost: localhost\r\n\r\n"
     yield from try_to_ask(client, "a malformed request", line)
 
 
 def old_answers(client: Client, words: Words) -> Iterator[tuple[str, Response]]:
-    """Yield the answers to HTTP/1.0, if there are any: other rules ask for that."""
+    """Yield the responses to HTTP/1.0, if there are any: other rules ask for them."""
     for target in ("/", f"/echo/{words.word()}", f"/{words.word()}"):
         yield from try_to_ask(client, f"{target!r} in HTTP/1.0", f"GET {target} HTTP/1.0\r\n\r\n")
 
 
 def try_to_ask(client: Client, what: str, request: str) -> Iterator[tuple[str, Response]]:
-    """Yield the answer to a request that need not be answered for a stage to be passed."""
+    """Yield the response to a request that need not get one for a stage to be passed."""
     response = None
     with suppress(CheckFailed, WireError, BadResponse):
         response = client.ask_raw(request.encode())
@@ -68,7 +70,7 @@ def try_to_ask(client: Client, what: str, request: str) -> Iterator[tuple[str, R
 
 
 def expect_date(value: str) -> None:
-    """Fail unless `value` is the time of now, written as an IMF-fixdate."""
+    """Fail unless `value` is the present time, written as an IMF-fixdate."""
     match = IMF_FIXDATE.fullmatch(value)
     example = "a date like Sun, 06 Nov 1994 08:49:37 GMT"
     expect(match, f"Date is {value!r}: not in the one form that is allowed", example, value)
@@ -81,7 +83,7 @@ def expect_date(value: str) -> None:
     expect(moment, f"Date is {value!r}: there is no such day", example, value)
     expect(
         WEEKDAYS[moment.weekday()] == weekday,
-        f"Date is {value!r}: that day was no {weekday}",
+        f"Date is {value!r}: that day was not a {weekday}",
         WEEKDAYS[moment.weekday()],
         weekday,
     )
@@ -100,15 +102,15 @@ def expect_date(value: str) -> None:
 
 
 def test_every_answer_has_a_date(client: Client, words: Words) -> None:
-    """Every answer says in `Date` when it was made, in GMT: errors too.
+    """Every response, even an error, says in `Date` when it was made, in GMT.
 
-    Why: Caches work out from it how old an answer is. There is one form for it, always in GMT, so
+    Why: Caches work out from it how old a response is. There is one form for it, always in GMT, so
         that clocks all over the world agree (RFC 9110 sections 6.6.1 and 5.6.7).
-    Hint: `email.utils.formatdate(usegmt=True)` writes just this form.
+    Hint: `email.utils.formatdate(usegmt=True)` writes exactly this form.
     """
     for what, response in answers(client, words):
         with about(what):
-            expect_said(response, "Date", "the time of the answer")
+            expect_said(response, "Date", "the time of the response")
             for value in response.values("Date"):
                 expect_date(value)
 
@@ -117,14 +119,14 @@ def test_every_answer_has_a_date(client: Client, words: Words) -> None:
 def test_date_has_two_digits_each(client: Client) -> None:
     """Days and hours in `Date` have two digits: `06 Nov` and `08:49:37`, not `6 Nov` and `8:49:37`.
 
-    Why: The form has the same length for every moment, so that it is read by position
-        (RFC 9110 section 5.6.7). This check sees it only where a day or an hour is below 10: from
-        the 10th of a month on, between 10:00 and 23:59 GMT, a server that writes one digit can't
-        be told from a right one. So look at your code yourself.
+    Why: The form has the same length for every moment, so that programs can read it by position
+        (RFC 9110 section 5.6.7). This check sees the fault only where a day or an hour is below 10:
+        from the 10th of a month on, between 10:00 and 23:59 GMT, a server that writes one digit
+        looks like a correct one. So check your code yourself.
     Hint: `email.utils.formatdate(usegmt=True)` does it. By hand, write `{day:02}` and `{hour:02}`.
     """
     response = client.ask("/")
-    expect_said(response, "Date", "the time of the answer")
+    expect_said(response, "Date", "the time of the response")
     value = response.field("Date")
     for what, number in ONE_DIGIT.findall(value):
         fail(
@@ -138,31 +140,31 @@ def test_date_has_two_digits_each(client: Client) -> None:
 @edge
 @waits
 def test_date_goes_on(client: Client) -> None:
-    """`Date` goes on with the clock.
+    """`Date` keeps up with the clock.
 
-    Why: A server runs for months. If it makes its `Date` once, when it starts, every answer looks
+    Why: A server runs for months. If it makes its `Date` once, when it starts, every response looks
         as old as the server, and caches throw it away at once (RFC 9110 section 6.6.1).
-    Hint: Call `formatdate` where the head of an answer is written, not where the program begins.
+    Hint: Call `formatdate` where the head of a response is written, not where the program begins.
     """
     first = client.ask("/")
-    expect_said(first, "Date", "the time of the answer")
+    expect_said(first, "Date", "the time of the response")
     deadline = time.monotonic() + STANDSTILL
     while client.ask("/").field("Date") == first.field("Date"):
         if time.monotonic() > deadline:
             fail(
                 f"Date stood still for {STANDSTILL:g} s",
-                "the time of each answer",
+                "the time of each response",
                 f"the same time again and again: {first.field('Date')}",
             )
-        time.sleep(LOOK)  # Not a wait for the server: it is the clock that must go on.
+        time.sleep(LOOK)  # This does not wait for the server: the clock must go on.
 
 
 def test_every_answer_names_the_server(client: Client, words: Words) -> None:
-    """Every answer names the program that made it in `Server`: errors too.
+    """Every response, even an error, names the program that made it in `Server`.
 
-    Why: When something is odd, it helps to know who answered: your server, or a proxy before it
-        (RFC 9110 section 10.2.4).
-    Hint: `Server: my-server`; any name will do.
+    Why: When something is odd, it helps to know where the response comes from: your server, or a
+        proxy in front of it (RFC 9110 section 10.2.4).
+    Hint: Send `Server: my-server`. Any name will do.
     """
     for what, response in answers(client, words):
         with about(what):
@@ -170,10 +172,10 @@ def test_every_answer_names_the_server(client: Client, words: Words) -> None:
 
 
 def test_every_answer_has_a_length(client: Client, words: Words) -> None:
-    """Every answer has a `Content-Length`: errors too.
+    """Every response, even an error, has a `Content-Length`.
 
-    Why: An answer without it is only over when the connection is.
-    Hint: Let errors go through the same function that sends all other answers.
+    Why: A response without it ends only when the connection does.
+    Hint: Send errors through the same function as all other responses.
     """
     for what, response in answers(client, words):
         with about(what):
@@ -182,12 +184,12 @@ def test_every_answer_has_a_length(client: Client, words: Words) -> None:
 
 @until(14)
 def test_every_answer_says_close(client: Client, words: Words) -> None:
-    """Every answer says `Connection: close`, unless the server keeps the connection.
+    """Every response says `Connection: close`, unless the server keeps the connection.
 
-    Why: In HTTP/1.1 a connection stays open unless somebody says otherwise. A client that is not
-        told sends its next request into a closed door (RFC 9112 section 9.6). A server that does
-        answer a second request on the connection says nothing, or `keep-alive`.
-    Hint: Add `Connection: close` to the fields that every answer has.
+    Why: In HTTP/1.1 a connection stays open unless one side says otherwise. A client that is not
+        warned sends its next request on a connection that is already closed (RFC 9112 section 9.6).
+        A server that does answer a second request on the connection says nothing, or `keep-alive`.
+    Hint: Add `Connection: close` to the fields that every response has.
     """
     for what, response in answers(client, words):
         with about(what):
@@ -196,11 +198,11 @@ def test_every_answer_says_close(client: Client, words: Words) -> None:
 
 @edge
 def test_old_clients_get_the_usual_fields(client: Client, words: Words) -> None:
-    """An answer to HTTP/1.0 has `Date`, `Server` and `Content-Length`, too.
+    """A response to HTTP/1.0 has `Date`, `Server` and `Content-Length`, too.
 
-    Why: Old clients look for the end of an answer as new ones do, and for its age
+    Why: Old clients, like new ones, need to know where a response ends and how old it is
         (RFC 9110 sections 6.6.1 and 8.6).
-    Hint: Let all answers go through the function that writes heads, whatever version was asked in.
+    Hint: Let one function write the heads of all responses, whatever the version of the request.
     """
     for what, response in old_answers(client, words):
         with about(what):
@@ -208,18 +210,19 @@ def test_old_clients_get_the_usual_fields(client: Client, words: Words) -> None:
 
 
 def expect_usual_fields(response: Response) -> None:
-    """Fail unless the response says when it was made, by what, and how long it is."""
-    expect_said(response, "Date", "the time of the answer")
+    """Fail unless the response says when it was made, by which program, and how long it is."""
+    expect_said(response, "Date", "the time of the response")
     expect_said(response, "Server", "the name of your program")
     expect_length(response, len(response.body))
 
 
 @edge
 def test_refusals_bear_the_usual_fields(client: Client, words: Words) -> None:
-    """What is refused gets `Date`, `Server` and `Content-Length`, too: no Host, a target of 80 KB.
+    """A refusal has `Date`, `Server` and `Content-Length`, too: for no Host, or a target of 80 KB.
 
-    Why: An error that is made in another place than all other responses lacks what these have.
-        Whoever looks for its reason wants to know who said it, and when (RFC 9110 section 6.6.1).
+    Why: An error that is made in a separate place lacks the fields that all other responses have. A
+        person who looks for its cause wants to know which program sent it, and when
+        (RFC 9110 section 6.6.1).
     Hint: Let the code that reads requests raise an error, and make the response in one place.
     """
     host = "Host: localhost\r\n"
@@ -237,11 +240,11 @@ def test_refusals_bear_the_usual_fields(client: Client, words: Words) -> None:
 
 @edge
 def test_no_field_comes_twice(client: Client, words: Words) -> None:
-    """No field that has one value comes twice in one answer.
+    """No field that has one value appears twice in a response.
 
-    Why: Two `Content-Length` or two `Date` make an answer ambiguous: which one counts? Clients
-        refuse it, or choose differently (RFC 9110 section 5.3). Only lists such as `Vary`, and
-        `Set-Cookie`, may come in several lines.
+    Why: Two `Content-Length` or two `Date` fields make a response ambiguous: which one counts?
+        Clients refuse it, or choose differently (RFC 9110 section 5.3). Only lists such as `Vary`,
+        and `Set-Cookie`, may come in several lines.
     Hint: Collect the fields in a dictionary before you write them.
     """
     for what, response in itertools.chain(answers(client, words), old_answers(client, words)):

@@ -49,7 +49,7 @@ FORMS: dict[str, Callable[[datetime], str]] = {
     "[#/Mmm/#:#:#:# ZONE]": lambda at: at.strftime("[%d/%b/%Y:%H:%M:%S %z]"),
     "# Mmm #": lambda at: at.strftime("%d %B %Y"),
     "#:#:#": lambda at: at.strftime("%H:%M:%S"),
-    "that day was no Www": lambda at: at.strftime("that day was no %a"),
+    "that day was not a Www": lambda at: at.strftime("that day was not a %a"),
     "'Www, # ": lambda at: at.strftime("'%a, %d %b")[:-1],
 }
 PADDING = re.compile(r"(?<![\d:])0(?=\d)")  # That of days, months and hours.
