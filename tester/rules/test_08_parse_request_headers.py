@@ -212,8 +212,8 @@ def test_head_in_two_packets(client: Client, words: Words) -> None:
 
     Why: TCP carries a stream of bytes and knows nothing of requests. What was sent at once may come
         in parts: one `recv` is not one request (RFC 9112 section 2.2).
-    Hint: Collect what `recv` returns until `b"\\r\\n\\r\\n"` is in all that has come so far. It may
-        come in two parts itself, so do not search only the last part.
+    Hint: Collect what `recv` returns until `b"\\r\\n\\r\\n"` is in everything that has come so far.
+        It may come in two parts itself, so do not search only the last part.
     """
     for mark, inside in ((b"GET", 2), (b"/user", 3), (b"\r\n", 1), (b"\r\n", 2), (b"Agent", 2)):
         expect_packets(client, words, mark, inside)
