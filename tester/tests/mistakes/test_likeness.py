@@ -220,7 +220,9 @@ def test_a_server_that_spins_is_called_by_no_name_that_does_not_say_so(
 ) -> None:
     """It starves all others: what is seen of them tells nothing."""
     rule = "test_fifty_clients_at_once"
-    seen = Failure("a client was served only when the server had hung up on a silent one before it")
+    seen = Failure(
+        "a client was served only after the server had hung up on a silent one before it"
+    )
     known = Print(7, rule, "Only ten clients", read_signs(result_of(rule, seen)))
     monkeypatch.setattr(Prints, "matches", lambda self, result: [Match(1.0, known)])
     result = result_of(rule, replace(seen, spins=spins))
