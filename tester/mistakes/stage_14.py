@@ -369,7 +369,7 @@ MISTAKES = (
         rule="test_method_that_the_path_does_not_have",
         title="Allow names methods that the path does not have",
         changes=(('f"OPTIONS, {allowed}"', '"GET, HEAD, POST, OPTIONS"'),),
-        words="which has been refused just now",
+        words="which the server has just refused",
     ),
     Mistake(
         stage=14,
@@ -514,7 +514,7 @@ MISTAKES = (
                 '    path = require(find_file(request), "404 Not Found")\n    require(',
             ),
         ),
-        words="made a folder outside",
+        words="created a folder outside",
     ),
     Mistake(
         stage=14,
@@ -527,7 +527,7 @@ MISTAKES = (
             ),
             ('Path(folder, "upload")', 'Path(folder, f".{os.urandom(8).hex()}")'),
         ),
-        words="in the folder by uploads",
+        words="left files behind in the folder",
     ),
     Mistake(
         stage=14,
@@ -999,7 +999,7 @@ MISTAKES = (
         rule="test_file_is_replaced_in_one_step",
         title="A body that is whole is written into the old file, which is emptied first",
         changes=(("upload.replace(path)", "path.write_bytes(upload.read_bytes())"),),
-        words="while the file was stored anew",
+        words="while the file was replaced",
     ),
     Mistake(
         stage=14,

@@ -332,7 +332,7 @@ MISTAKES = (
                 "    total, around, size = 0, 0, -1",
             ),
         ),
-        words="still waited for",
+        words="still waiting for",
     ),
     Mistake(
         stage=18,

@@ -39,27 +39,27 @@ from tester.wire.response import Response
 STAGE = 14
 MEGABYTE = 1024 * 1024
 TOO_LARGE = 10 * 1024 * MEGABYTE  # A hundred times the limit.
-STALL_TIMEOUT = 11.0  # Seconds until a stalled body must have been cut off; 10 are promised.
-CLEAN_UP = 3.0  # Seconds until nothing may be left of an upload that was broken off.
+STALL_TIMEOUT = 11.0  # Seconds until a stalled body must be cut off; the promise is 10.
+CLEAN_UP = 3.0  # Seconds after which nothing may be left of an upload that broke off.
 PAUSE = 0.03  # Seconds between two packets.
-LONG_PAUSE = 0.6 * IDLE_TIMEOUT  # Seconds: who takes a pause for the end seldom waits as long.
-SLOW_PIECES = 6  # A slow upload comes in so many, and a pause before each:
-SLOW_PAUSE = 0.22 * IDLE_TIMEOUT  # in all more than IDLE_TIMEOUT, and never nearly as long at once.
-WARM_UP = 16 * MEGABYTE  # The size of a body that brings a server to the memory that it works with.
-UPLOAD = 64 * MEGABYTE  # The size of a body that is too large to be held in memory.
-# By this much may the server grow when it takes that after the other. One that holds bodies whole
-# grows by 48 MB at least; one with a garbage collector (Node: 25 MB) needs some room.
+LONG_PAUSE = 0.6 * IDLE_TIMEOUT  # Seconds: servers that give up at a pause rarely wait that long.
+SLOW_PIECES = 6  # A slow upload comes in this many pieces, with a pause before each:
+SLOW_PAUSE = 0.22 * IDLE_TIMEOUT  # more than IDLE_TIMEOUT in all, but each far shorter.
+WARM_UP = 16 * MEGABYTE  # A body of this size brings a server to the memory that it works with.
+UPLOAD = 64 * MEGABYTE  # A body of this size should not be held in memory.
+# The server may grow by this much when it takes that body after the first one. A server that holds
+# whole bodies grows by 48 MB at least; one with a garbage collector (Node: 25 MB) needs some room.
 MEMORY = UPLOAD // 2
 CROWD = 6  # Uploads at once.
-SHARE = 40_000  # Bytes of each that come at a time.
-LOOKS = 40  # At a file that is stored anew all the time.
+SHARE = 40_000  # Bytes of each upload that come at a time.
+LOOKS = 40  # How often a file is read while it is being replaced all the time.
 SIZES = (
     600_000,
     450_000,
-)  # Bytes of the bodies that are stored in turn: to write one takes a while.
+)  # Bytes of the bodies that are stored in turn: writing one takes a while.
 OTHER_METHODS = "PUT", "DELETE", "PATCH"
 MUST_DESCRIBE = ("Content-Type",)
-DESCRIBING = (  # What HEAD may leave out, but if it says it, it says what GET says.
+DESCRIBING = (  # HEAD may leave these out, but if it has one, it has the value that GET has.
     *MUST_DESCRIBE,
     "Content-Length",
     "Content-Encoding",
@@ -70,13 +70,13 @@ DESCRIBING = (  # What HEAD may leave out, but if it says it, it says what GET s
     "Server",
     "X-Content-Type-Options",
 )
-# What a name may begin and end with, and a request target must escape; and what it need not.
+# A name may begin and end with these. A request target must escape the first; the others it may.
 ESCAPED_SIGNS = "%?#"
 PLAIN_SIGNS = "+;=&"
 
 
 def pages(words: Words) -> list[str]:
-    """Return a target for each path that has GET and no POST, some with a query."""
+    """Return targets for every path that has GET and no POST, some with a query."""
     return [
         "/",
         "/about",
@@ -92,7 +92,7 @@ def pages(words: Words) -> list[str]:
 
 
 def bodies(words: Words) -> list[bytes]:
-    """Return a body of each kind that is easily taken for something else."""
+    """Return bodies of all kinds that a server may take for something else."""
     text = words.word().encode()
     return [
         b"\r\n\r\n" + text + b"\r\n\r\n" + text + b"\r\n\r\n",
@@ -115,7 +115,7 @@ def names_below(folder: Path) -> set[Path]:
 
 
 def expect_echo(client: Client, body: bytes, target: str = "/echo") -> Response:
-    """Fail unless `POST /echo` gives this body back; return the answer."""
+    """Fail unless `POST /echo` gives this body back; return the response."""
     response = client.ask(target, "POST", body=body)
     expect_status(response, 200)
     expect_body(response, body)
@@ -125,7 +125,7 @@ def expect_echo(client: Client, body: bytes, target: str = "/echo") -> Response:
 def expect_echo_of_packets(
     client: Client, pieces: list[bytes], body: bytes, pause: float = PAUSE
 ) -> None:
-    """Fail unless this body comes back for a request that is sent in pieces."""
+    """Fail unless this body comes back when the request is sent in `pieces`."""
     connection = client.connect()
     connection.send_pieces(pieces, pause)
     response = connection.read_response("POST")
@@ -142,18 +142,18 @@ def expect_stored(client: Client, target: str, content: bytes) -> None:
 
 
 def upload_head(target: str, length: int | str, *more: tuple[str, str], **options: str) -> bytes:
-    """Write the head of a POST whose body, of this length, is still to come."""
+    """Return the head of a POST whose body, of this length, is still to come."""
     return request_bytes(target, "POST", [("Content-Length", str(length)), *more], **options)
 
 
 def cut(words: Words, data: bytes, count: int) -> Iterator[bytes]:
-    """Cut `data` into so many pieces, anywhere."""
+    """Cut `data` into `count` pieces, anywhere."""
     places = [0, *sorted(words.sample(range(1, len(data)), count - 1)), len(data)]
     return (data[a:b] for a, b in zip(places, places[1:], strict=False))
 
 
 def expect_allow(response: Response, *methods: str, refused: str = "") -> None:
-    """Fail unless the field Allow names `methods`; it may name more, but not what was `refused`."""
+    """Fail unless the field Allow names `methods`. It may name more, but not the `refused` one."""
     value = response.field("Allow")
     names = [name.strip() for name in (value or "").split(",")]
     for method in methods:
@@ -161,14 +161,14 @@ def expect_allow(response: Response, *methods: str, refused: str = "") -> None:
             expect_field(response, "Allow", lambda _: False, f"a list with {method} in it")
     if refused in names:
         fail(
-            f"Allow names {refused}, which has been refused just now",
+            f"Allow names {refused}, which the server has just refused",
             f"Allow: a list without {refused}",
             f"Allow: {value}",
         )
 
 
 def leave_in_mid_body(client: Client, target: str, size: int, *, reset: bool, sent: int) -> None:
-    """Send a part of an upload and leave; but for a reset, wait until the server has noticed."""
+    """Send part of an upload and leave. Except after a reset, wait until the server has noticed."""
     connection = client.connect()
     connection.send(upload_head(target, size) + client.words.data(sent))
     if reset:
@@ -184,12 +184,12 @@ def leave_in_mid_body(client: Client, target: str, size: int, *, reset: bool, se
 
 
 def test_echo_gives_the_body_back(client: Client, words: Words) -> None:
-    """`POST /echo` answers 200 with the very body that was sent, as `application/octet-stream`.
+    """`POST /echo` answers 200 with exactly the body that was sent, as `application/octet-stream`.
 
-    Why: The body comes after the empty line of the head, and Content-Length says how many bytes
-        it has (RFC 9112 sections 6.2 and 6.3).
+    Why: The body comes after the empty line that ends the head, and Content-Length says how many
+        bytes it has (RFC 9112 sections 6.2 and 6.3).
     Hint: Read the head, then as many bytes as Content-Length says: first those that came together
-        with the head, then from `recv`. Keep them as bytes: they may be no text.
+        with the head, then more from `recv`. Keep them as bytes: they need not be text.
     """
     for size in (1, words.randint(20, 300), words.randint(10_000, 30_000)):
         response = expect_echo(client, words.data(size))
@@ -200,8 +200,8 @@ def test_echo_gives_the_body_back(client: Client, words: Words) -> None:
 def test_body_may_hold_anything(client: Client, words: Words) -> None:
     """The body comes back as it was: with line ends, empty lines and white space in it.
 
-    Why: Only Content-Length says where a body ends. Empty lines in it mean nothing, nor does a line
-        that looks like a request.
+    Why: Only Content-Length says where a body ends. An empty line in it means nothing, and neither
+        does a line that looks like a request.
     Hint: Cut the head off at the first empty line only (`partition`, not `split`), and never
         `strip()` a body.
     """
@@ -212,9 +212,9 @@ def test_body_may_hold_anything(client: Client, words: Words) -> None:
 def test_type_of_a_body_does_not_matter(client: Client, words: Words) -> None:
     """A body comes back, or is stored, as it was, whatever type the client gives it.
 
-    Why: curl calls every body a form, `application/x-www-form-urlencoded`, unless it is told
-        otherwise. What the server makes of a body depends on the path.
-    Hint: Do not look at the Content-Type of a request, and let no library take the body apart.
+    Why: curl calls every body a form, `application/x-www-form-urlencoded`, unless you say
+        otherwise. What the server does with a body depends on the path.
+    Hint: Do not look at the Content-Type of a request, and do not let a library parse the body.
     """
     for kind in ("application/x-www-form-urlencoded", "application/json", "text/plain", "a/b"):
         body = f'{words.word()}=%41+{words.word()}&b;"'.encode() + b"\r\n \xff"
@@ -230,16 +230,16 @@ def test_type_of_a_body_does_not_matter(client: Client, words: Words) -> None:
 def test_empty_body(client: Client) -> None:
     """A body may be empty: `Content-Length: 0`.
 
-    Why: Nothing follows the head, then; who waits for one more byte waits in vain.
+    Why: Then nothing follows the head. A server that waits for one more byte waits forever.
     Hint: Call `recv` only while bytes are missing.
     """
     expect_echo(client, b"")
 
 
 def test_length_in_any_letter_case(client: Client, words: Words) -> None:
-    """The name `Content-Length` may be in any letter case, and a space may be missing.
+    """The name `Content-Length` may be in any letter case, and the space after it may be missing.
 
-    Why: Field names have no letter case, here as everywhere (RFC 9110 section 5.1).
+    Why: Letter case does not matter in the name of any field (RFC 9110 section 5.1).
     Hint: Look it up the way you look up User-Agent.
     """
     for name in ("content-length:{}", "CONTENT-LENGTH: {}", "Content-length:  {} "):
@@ -258,7 +258,8 @@ def test_body_in_several_packets(client: Client, words: Words) -> None:
     Why: TCP carries bytes, not messages. Clients often send the head first and the body later, and
         a large body always comes in many pieces (RFC 9112 section 6.3).
     Hint: One `recv` is not enough. Call it again until you have as many bytes as Content-Length
-        says, and then stop: the client waits for your answer and sends no more. A pause is no end.
+        says, and then stop: the client waits for your response and sends nothing more. A pause is
+        not the end.
     """
     body = words.data(words.randint(200, 400))
     head = upload_head("/echo", len(body))
@@ -277,8 +278,8 @@ def test_body_in_several_packets(client: Client, words: Words) -> None:
 def test_upload_in_several_packets(client: Client, words: Words) -> None:
     """The body of an upload may come in any number of packets, too.
 
-    Why: A file that was cut off after the first packet looks as if it were whole.
-    Hint: Use the same function that reads the body for `/echo`.
+    Why: A file that was cut off after the first packet looks like a whole one.
+    Hint: Use the function that reads the body for `/echo`.
     """
     for count in (2, 5):
         target, body = f"/files/{words.word()}", words.data(words.randint(200, 400))
@@ -294,10 +295,10 @@ def test_upload_in_several_packets(client: Client, words: Words) -> None:
 def test_stores_a_file(client: Client, words: Words, server: Server) -> None:
     """`POST /files/NAME` stores the body as a file, and answers `201 Created`.
 
-    Why: 201 says that something new is there now, under the path that was asked for
-        (RFC 9110 section 15.3.2). From then on, GET returns it.
+    Why: 201 says that the path now names something new (RFC 9110 section 15.3.2). From then on, GET
+        returns it.
     Hint: Write the body in mode `"wb"` into the folder that `--directory` names. Find the path as
-        you do for GET, decoding and all.
+        you do for GET, and decode it in the same way.
     """
     for name in (f"{words.mixed()}.txt", f"{words.word()} {words.word()}", f"{words.word()}é"):
         target = f"/files/{quote(name)}"
@@ -316,11 +317,11 @@ def test_stores_a_file(client: Client, words: Words, server: Server) -> None:
 
 @edge
 def test_usual_words_for_201(client: Client, words: Words) -> None:
-    """The words after the status code 201 are `Created`.
+    """The reason phrase after the status code 201 is `Created`.
 
-    Why: Any words are legal, as programs read the number only (RFC 9112 section 4). But people
-        look for the usual ones (RFC 9110 section 15.3.2).
-    Hint: Write them as they stand here: `HTTP/1.1 201 Created`.
+    Why: Any words are legal, as programs read only the number (RFC 9112 section 4). But people
+        expect the usual ones (RFC 9110 section 15.3.2).
+    Hint: Write the line exactly like this: `HTTP/1.1 201 Created`.
     """
     response = client.ask(f"/files/{words.word()}", "POST", body=words.data(20))
     expect_status(response, 201, reason="Created")
@@ -330,7 +331,7 @@ def test_stores_large_and_empty_files(client: Client, words: Words) -> None:
     """A body of 1 MB is stored whole, and an empty one, too.
 
     Why: Uploads are photos and archives. They come in hundreds of packets, and not a byte may be
-        lost; and an empty file is a file.
+        lost. And an empty file is a file, too.
     Hint: Write each piece to the file as it comes, and count what is still missing.
     """
     for content in (words.data(MEGABYTE + words.randint(1, 999)), b"", bytes(range(256)) * 4):
@@ -357,11 +358,11 @@ def test_stored_body_may_hold_anything(client: Client, words: Words) -> None:
 
 
 def test_stores_under_the_very_name(client: Client, words: Words, server: Server) -> None:
-    """A file is stored under the name that GET finds it by: decoded, whole, and without the query.
+    """A file is stored under the name by which GET finds it: decoded, whole, without the query.
 
-    Why: `POST /files/a?x=1` stores the file `a`: the path ends at the `?`. And a name may begin
-        and end with a space, and lie in a folder that is called `files`.
-    Hint: Find the path by the same function for GET and POST.
+    Why: `POST /files/a?x=1` stores the file `a`: the path ends at the `?`. A name may begin and end
+        with a space, and the file may be in a folder that is called `files`.
+    Hint: Find the path with the same function for GET and POST.
     """
     folder = words.word()
     put_file(server, f"{folder}/files/{words.word()}", b"")
@@ -372,18 +373,18 @@ def test_stores_under_the_very_name(client: Client, words: Words, server: Server
 
 @edge
 def test_signs_in_the_name_of_an_upload(client: Client, words: Words, server: Server) -> None:
-    """The name of an upload may begin and end with any sign: `+`, `%`, `?`, `;` and others.
+    """The name of an upload may begin and end with special characters: `+`, `%`, `?`, `;`, others.
 
-    Why: In a path, `;`, `&` and `+` mean nothing: only `?` ends it. What would mean something is
-        escaped (RFC 3986 section 3.3).
-    Hint: Find the path by the same function for GET and POST.
+    Why: In a path, `;`, `&` and `+` have no special meaning: only `?` ends it. A character that
+        would have one is escaped (RFC 3986 section 3.3).
+    Hint: Find the path with the same function for GET and POST.
     """
     for sign in ESCAPED_SIGNS + PLAIN_SIGNS:
         _expect_stored_as(client, server, f"{sign}z{words.word()}{sign}")
 
 
 def _expect_stored_as(client: Client, server: Server, name: str) -> None:
-    """Fail unless a body that is sent to this name, and with a query, is stored under it."""
+    """Fail unless a body that is sent to this name, without and with a query, is stored there."""
     for target in (f"/files/{quote(name)}", f"/files/{quote(name, safe='/+;=&')}?a=/{name[1]}"):
         content = client.words.data(30)
         expect_status(client.ask(target, "POST", body=content), 200, 201, 204)
@@ -399,11 +400,11 @@ def _expect_stored_as(client: Client, server: Server, name: str) -> None:
 
 @edge
 def test_old_clients_send_bodies(client: Client, words: Words) -> None:
-    """An HTTP/1.0 client may send a body as well, and gets 405 where the path has no POST.
+    """An HTTP/1.0 client may send a body as well, and gets 405 if the path has no POST.
 
     Why: `Content-Length` and POST are older than HTTP/1.1 (RFC 1945 sections 8.3 and 10.4).
-    Hint: Compare the version where it matters: for `100 Continue`, and from stage 15 on for the
-        end of the connection.
+    Hint: Look at the version only where it matters: for `100 Continue`, and from stage 15 on for
+        the end of the connection.
     """
     target, body = f"/files/{words.word()}", words.data(300)
     for where, status in (("/echo", 200), (target, 201), ("/about", 405)):
@@ -415,25 +416,25 @@ def test_old_clients_send_bodies(client: Client, words: Words) -> None:
 
 
 def test_replaces_a_file(client: Client, words: Words) -> None:
-    """A second POST to the same name replaces the file, even by a shorter one.
+    """A second POST to the same name replaces the file, even with a shorter one.
 
-    Why: What is stored under a name is what was sent last, with nothing of the old left over.
+    Why: The file contains what was sent last, with nothing of the old content left over.
     Hint: Mode `"wb"` begins with an empty file; `"ab"` and `"r+b"` do not.
     """
     target = f"/files/{words.word()}.txt"
     for size in (300, 20, 700):
         content = words.data(size)
-        # Something that was there before is not created: 200 and 204 are as good.
+        # A file that was there before is not created: 200 and 204 are just as good.
         expect_status(client.ask(target, "POST", body=content), 200, 201, 204)
         expect_stored(client, target, content)
 
 
 def test_writes_nothing_outside(client: Client, words: Words, server: Server) -> None:
-    """A name that leads out of the folder is a 4xx, and nothing is written.
+    """A name that leads out of the folder gets a 4xx, and nothing is written.
 
-    Why: Whoever may write anywhere owns the machine: a file in the right place is run as a program
-        (RFC 9110 section 17.3).
-    Hint: Check the path as you do for GET, before anything is opened for writing.
+    Why: A client that can write anywhere owns the machine: a file in the right place is run as a
+        program (RFC 9110 section 17.3).
+    Hint: Check the path as you do for GET, before you open anything for writing.
     """
     folder, sibling = words.word(), server.scratch / f"{server.public.name}-{words.word()}"
     sibling.mkdir()
@@ -449,7 +450,7 @@ def test_writes_nothing_outside(client: Client, words: Words, server: Server) ->
         body = words.word(30).encode()
         client.ask(target, "POST", body=body)
         _expect_nowhere(server, body, target)
-    # These need not lead outside, but where they do, nothing may be written.
+    # These need not lead outside, but if they do, nothing may be written there.
     for way in ("..%5c", "%252e%252e%252f", f"{server.scratch}/", f"%2F{server.scratch}/"):
         target, body = f"/files/{way}{words.word()}", words.word(30).encode()
         client.ask(target, "POST", body=body)
@@ -458,9 +459,9 @@ def test_writes_nothing_outside(client: Client, words: Words, server: Server) ->
     client.ask(f"/files/../{new}/{words.word()}", "POST", body=words.data(10))
     expect(
         not (server.scratch / new).exists(),
-        f"POST /files/../{new}/… made a folder outside the folder",
+        f"POST /files/../{new}/… created a folder outside the folder that is served",
         "a 4xx status, and no folder",
-        f"the folder {new} beside the folder",
+        f"the folder {new} beside the one that is served",
     )
     older, content = server.scratch / words.word(), words.data(30)
     older.write_bytes(content)
@@ -470,9 +471,9 @@ def test_writes_nothing_outside(client: Client, words: Words, server: Server) ->
 
 
 def _is_stored(server: Server, name: str, body: bytes) -> bool:
-    """Return whether `body` is in the folder, in a file whose name has the escapes in it.
+    """Return whether `body` is in the folder, in a file whose name contains the escapes.
 
-    A server that decodes no names sees no `..` in `%2e%2e`: it breaks another rule, and is safe.
+    A server that does not decode names sees no `..` in `%2e%2e`: that breaks another rule.
     """
     if name in unquote(name):
         return False
@@ -484,7 +485,7 @@ def _expect_nowhere(server: Server, body: bytes, target: str) -> None:
     """Fail if a file that holds `body` lies beside the folder that is served."""
     for where, folders, names in os.walk(server.scratch):
         if where == str(server.scratch):
-            folders.remove(server.public.name)  # What is in there may have come from anywhere.
+            folders.remove(server.public.name)  # Other checks have put files in there.
         for path in (Path(where, name) for name in names):
             expect(
                 not path.is_file() or path.read_bytes() != body,
@@ -495,10 +496,10 @@ def _expect_nowhere(server: Server, body: bytes, target: str) -> None:
 
 
 def test_path_makes_no_field(client: Client, words: Words) -> None:
-    """An escaped line end in a path (`%0d%0a`) makes no field of its own in the answer.
+    """An escaped line end in a path (`%0d%0a`) does not add a field to the response.
 
-    Why: If the decoded path is written into a field, such as `Location`, whoever writes a link
-        chooses what the answer says, cookies and all (RFC 9110 section 5.5).
+    Why: If the decoded path is written into a field, such as `Location`, anyone who writes a link
+        can choose what the response says, even its cookies (RFC 9110 section 5.5).
     Hint: Write the path into a field as it came, or `quote` it again. Never write there what
         `unquote` has returned.
     """
@@ -513,18 +514,18 @@ def test_path_makes_no_field(client: Client, words: Words) -> None:
     ):
         target = f"{folder}{words.word()}%0d%0a{name}:%20{words.word()}"
         body = words.data(10) if method == "POST" else None
-        with contextlib.suppress(WireError):  # Whether this is answered at all is open.
+        with contextlib.suppress(WireError):  # Whether this gets a response is left open.
             response = client.ask(target, method, body=body)
             expect_no_field(response, name, "which was only a part of the path that was asked for")
 
 
 def test_length_that_is_no_number(client: Client, words: Words) -> None:
-    """A Content-Length that is no number gets 400.
+    """A Content-Length that is not a number gets 400.
 
-    Why: Nobody knows where the body ends, and where the next request begins. A server that guesses
-        guesses differently from the proxy in front of it (RFC 9112 section 6.3).
-    Hint: `int("abc")` raises ValueError: see that the value is all digits before you call it.
-        `int("-5")` is no error, but no length either.
+    Why: Nobody knows where the body ends and where the next request begins. A server that guesses
+        may guess differently from the proxy in front of it (RFC 9112 section 6.3).
+    Hint: `int("abc")` raises ValueError: check that the value is all digits before you call it.
+        `int("-5")` is not an error, but not a length either.
     """
     for value in (words.word(3), "-5", "5 5", "0x5", "5.0", f"5{words.word(1)}", ""):
         response = client.ask_raw(upload_head("/echo", value) + words.data(5), "POST")
@@ -537,25 +538,25 @@ def test_length_that_is_no_number(client: Client, words: Words) -> None:
 
 @edge
 def test_length_counts_for_every_method(client: Client, words: Words, server: Server) -> None:
-    """A Content-Length that is no number gets 400 with GET, and in HTTP/1.0, too.
+    """A Content-Length that is not a number gets 400 with GET, and in HTTP/1.0, too.
 
-    Why: Any request may have a body, even where it means nothing. If nobody can tell where that
+    Why: Any request may have a body, even where it means nothing. If nobody can tell where the body
         ends, nobody knows where the next request begins (RFC 9112 section 6.3).
-    Hint: Look at Content-Length where you read the head, before you choose by the method.
+    Hint: Check Content-Length where you read the head, before you look at the method.
     """
     file, fields = put_file(server, words.word(), words.data(9)), [("Content-Length", words.word())]
     for method, target in (("GET", "/"), ("GET", file), ("GET", f"/files/{words.word()}")):
         expect_status(client.ask(target, method, fields), 400)
-    # Two things are wrong with this one: either may be said.
+    # Two things are wrong with this one: the response may be about either.
     expect_status(client.ask("/about", "POST", fields), 400, 405)
     expect_status(client.ask("/echo", "POST", fields, version="1.0"), 400)
     client.expect_serving()
 
 
 def test_length_in_digits_only(client: Client, words: Words) -> None:
-    """`+5`, `1_0` and `٥` are no Content-Length either: only the digits 0 to 9 are.
+    """`+5`, `1_0` and `٥` are not valid either: a Content-Length has only the digits 0 to 9.
 
-    Why: Python's `int` takes all of these, other programs do not. Where two programs disagree about
+    Why: Python's `int` takes all of these, other programs do not. If two programs disagree about
         the length of a body, an attacker can hide a request in it (RFC 9112 section 11.2).
     Hint: `re.fullmatch("[0-9]+", value)`. `isdigit()` is true for `٥` and `²`, too.
     """
@@ -569,9 +570,9 @@ def test_length_in_digits_only(client: Client, words: Words) -> None:
 def test_zeros_before_a_length(client: Client, words: Words) -> None:
     """Zeros before a Content-Length change nothing: `00000000000000000005` is 5.
 
-    Why: The length is a number of one digit or more, and HTTP sets no limit to their count
-        (RFC 9110 section 8.6). Whoever looks at the first ones alone finds no body at all.
-    Hint: Python's `int` knows what to do with them.
+    Why: A length has one digit or more, and HTTP sets no limit to how many (RFC 9110 section 8.6).
+        A server that looks only at the first digits finds no body.
+    Hint: Python's `int` ignores zeros at the beginning.
     """
     body = words.data(5)
     response = client.ask("/echo", "POST", [("Content-Length", "5".zfill(20))], body)
@@ -581,12 +582,12 @@ def test_zeros_before_a_length(client: Client, words: Words) -> None:
 
 @edge
 def test_chunks_are_understood_or_refused(client: Client, words: Words) -> None:
-    """A body with `Transfer-Encoding: chunked` is understood or refused, never taken for none.
+    """A body with `Transfer-Encoding: chunked` is understood or refused, but never overlooked.
 
-    Why: Such a body has no Content-Length. A server that does not see the field stores an empty
+    Why: Such a body has no Content-Length. A server that ignores Transfer-Encoding stores an empty
         file, says that all went well, and takes the chunks for a request (RFC 9112 section 6.1).
-    Hint: What chunks are is the lesson of stage 18. Until then, answer `501 Not Implemented` to
-        every request with a Transfer-Encoding.
+    Hint: Stage 18 explains what chunks are. Until then, answer `501 Not Implemented` to every
+        request with a Transfer-Encoding.
     """
     target, body = f"/files/{words.word()}", words.data(30)
     coding = [("Transfer-Encoding", "chunked")]
@@ -602,7 +603,8 @@ def test_leaving_in_mid_body_stores_nothing(client: Client, words: Words) -> Non
     Why: Half a file looks like a file. Nobody who opens it later knows that the rest was lost
         (RFC 9112 section 8).
     Hint: `recv` returns `b""` when the client has left: stop there, as with an error. Write to a
-        file of another name, and rename it when all bytes have come; or keep the body until then.
+        file with another name, and rename it when all bytes have come; or keep the body in memory
+        until then.
     """
     size = 90_000
     ways = ((True, 30_000), (False, 30_000), (False, 0))
@@ -621,11 +623,11 @@ def test_leaving_in_mid_body_stores_nothing(client: Client, words: Words) -> Non
 
 
 def test_leaving_in_mid_body_changes_nothing(client: Client, words: Words, server: Server) -> None:
-    """If a client leaves in mid-body, an older file of that name stays as it was.
+    """If a client leaves in mid-body, an older file of the same name stays as it was.
 
-    Why: `open(path, "wb")` empties the file at once: if the client then leaves, the old content is
-        gone and the new one never comes.
-    Hint: Write to a file of another name first, and replace the old one in the end: `os.replace`.
+    Why: `open(path, "wb")` empties the file at once. If the client then leaves, the old content is
+        gone and the new content never comes.
+    Hint: Write to a file with another name first. At the end, replace the old one: `os.replace`.
     """
     for reset in (True, False):
         older = words.data(500)
@@ -638,10 +640,10 @@ def test_leaving_in_mid_body_changes_nothing(client: Client, words: Words, serve
 def test_method_that_the_path_does_not_have(client: Client, words: Words) -> None:
     """A method that the path does not have gets `405`, and `Allow` names those that it has.
 
-    Why: The path is right, but this can't be done with it. `Allow` tells what can
+    Why: The path is right, but it does not support this method. `Allow` says what it does support
         (RFC 9110 sections 10.2.1 and 15.5.6).
-    Hint: Look at the path first: if nobody knows it, 404. Then at the method: if the path does not
-        have it, 405 with a field such as `Allow: GET, HEAD, OPTIONS`.
+    Hint: Look at the path first: if it is unknown, answer 404. Then look at the method: if the path
+        does not have it, answer 405 with a field such as `Allow: GET, HEAD, OPTIONS`.
     """
     for target in pages(words):
         for method in ("POST", *OTHER_METHODS):
@@ -657,7 +659,7 @@ def test_method_that_the_path_does_not_have(client: Client, words: Words) -> Non
 
 
 def _has_method(response: Response, method: str) -> bool:
-    """Return whether the server knows `method`; PATCH is not in RFC 9110, so 501 is right as well.
+    """Return whether the server knows `method`. PATCH is not in RFC 9110, so 501 is fine as well.
 
     >>> _has_method(Response(1, 501, "", [], b""), "PATCH")
     False
@@ -668,9 +670,9 @@ def _has_method(response: Response, method: str) -> bool:
 def test_file_is_not_sent_for_other_methods(client: Client, words: Words, server: Server) -> None:
     """PUT, DELETE and PATCH of a file get `405`, and the file stays as it was.
 
-    Why: A server that takes every method for GET says "200, done" to a client that wanted to delete
+    Why: A server that treats every method as GET says "200, done" to a client that wanted to delete
         the file (RFC 9110 section 15.5.6).
-    Hint: Choose by method and path together, for files too. The path has GET and POST: say so in
+    Hint: Choose by method and path together, for files too. The path has GET and POST: name both in
         `Allow`.
     """
     for method in OTHER_METHODS:
@@ -678,7 +680,7 @@ def test_file_is_not_sent_for_other_methods(client: Client, words: Words, server
         target = put_file(server, words.word(), content)
         response = client.ask(target, method, body=body)
         left = client.ask(target)
-        # A server that has more methods than it must have is not wrong.
+        # A server may have more methods than it must have.
         done = {"DELETE": left.status in (404, 410), "PUT": left.body == body}.get(method)
         if not done and _has_method(response, method):
             expect_status(response, 405)
@@ -688,10 +690,10 @@ def test_file_is_not_sent_for_other_methods(client: Client, words: Words, server
 
 @edge
 def test_echo_has_no_get(client: Client) -> None:
-    """`GET /echo` is 405 as well: that path has POST, and nothing to get.
+    """`GET /echo` gets 405 as well: that path has POST, and nothing to get.
 
-    Why: 404 would say that there is no `/echo`; but there is (RFC 9110 section 15.5.6).
-    Hint: Ask for the path over all methods before you answer 404.
+    Why: 404 would say that `/echo` does not exist, but it does (RFC 9110 section 15.5.6).
+    Hint: Before you answer 404, check whether the path exists for any other method.
     """
     response = client.ask("/echo")
     expect_status(response, 405)
@@ -702,10 +704,10 @@ def test_echo_has_no_get(client: Client) -> None:
 def test_head_is_get_without_the_body(client: Client, words: Words, server: Server) -> None:
     """HEAD gets the same head as GET, and no body, on every path.
 
-    Why: With HEAD a client asks how large a file is, or whether it is there at all, without loading
+    Why: With HEAD, a client asks how large a file is, or whether it exists at all, without loading
         it (RFC 9110 section 9.3.2).
-    Hint: Treat HEAD as GET down to the last step, and leave out only the sending of the body.
-        Content-Length stays what it would be for GET, or is left out.
+    Hint: Treat HEAD as GET down to the last step, and just do not send the body. Content-Length is
+        what it would be for GET, or is left out.
     """
     file = put_file(server, f"{words.word()}/{words.word()}.css", words.data(1500))
     folder = file.rpartition("/")[0]
@@ -721,9 +723,9 @@ def test_head_is_get_without_the_body(client: Client, words: Words, server: Serv
 
 
 def _expect_head(response: Response, expected: Response) -> None:
-    """Fail if a response to HEAD says anything of the body that `expected`, for GET, does not."""
+    """Fail if a response to HEAD describes the body differently from `expected`, that to GET."""
     if 400 <= expected.status < 500 and response.status != expected.status:
-        expect_refused(response)  # In other words
+        expect_refused(response)  # Any 4xx will do.
         return
     expect_status(response, expected.status)
     for name in DESCRIBING:
@@ -739,8 +741,9 @@ def _expect_head(response: Response, expected: Response) -> None:
 def test_head_sees_what_post_has_stored(client: Client, words: Words) -> None:
     """After a POST, HEAD and GET see the new file: its length, its type and its bytes.
 
-    Why: A stored file is a file like all others. What was true of the old one is over.
-    Hint: Ask the file for its length for each request, and choose the type by the name as always.
+    Why: A stored file is a file like any other. What was true of the old one no longer matters.
+    Hint: Look up the length of the file for each request, and choose the type by the name as
+        always.
     """
     target = f"/files/{words.word()}.css"
     expect_status(client.ask(target, "HEAD"), 404)
@@ -757,11 +760,11 @@ def test_head_sees_what_post_has_stored(client: Client, words: Words) -> None:
 
 @edge
 def test_unknown_method(client: Client, words: Words, server: Server) -> None:
-    """A method that nobody knows gets `501`, on every path.
+    """An unknown method gets `501`, on every path.
 
-    Why: 405 says "not for this path"; 501 says "not with me" (RFC 9110 section 15.6.2).
-    Hint: Keep a set of the methods that there are: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH,
-        TRACE, CONNECT.
+    Why: 405 says "not for this path"; 501 says "not on this server" (RFC 9110 section 15.6.2).
+    Hint: Keep a set of the known methods: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH, TRACE,
+        CONNECT.
     """
     file = put_file(server, words.word(), words.data(20))
     for target in (*pages(words), "/echo", file):
@@ -773,9 +776,10 @@ def test_unknown_method(client: Client, words: Words, server: Server) -> None:
 
 @edge
 def test_methods_have_letter_case(client: Client, words: Words) -> None:
-    """`get` is not GET: a method in lower case is one that nobody knows.
+    """`get` is not GET: a method in small letters is an unknown one.
 
-    Why: The names of methods have letter case, unlike those of fields (RFC 9110 section 9.1).
+    Why: Letter case matters in the names of methods, unlike in those of fields
+        (RFC 9110 section 9.1).
     Hint: Compare the method as it came, without `upper()`.
     """
     body = words.data(20)
@@ -788,10 +792,10 @@ def test_methods_have_letter_case(client: Client, words: Words) -> None:
 def test_body_over_the_limit(client: Client, words: Words) -> None:
     """A body that is declared larger than the limit (100 MB) gets `413` at once.
 
-    Why: A server that reads first and checks later can fill its disk. The head says how much will
+    Why: A server that reads first and checks later may fill its disk. The head says how much will
         come, so there is no need to wait for it (RFC 9110 section 15.5.14).
-    Hint: Compare Content-Length with your limit before you read the first byte of the body, and
-        close the connection after the answer: the client may be sending already.
+    Hint: Compare Content-Length with your limit before you read the first byte of the body. Close
+        the connection after the response: the client may be sending already.
     """
     for target in ("/echo", f"/files/{words.word()}"):
         connection = client.connect()
@@ -802,9 +806,9 @@ def test_body_over_the_limit(client: Client, words: Words) -> None:
             if error.kind == "reset":
                 raise
             fail(
-                "10 GB were announced, and the server waited for them instead of refusing",
+                "the client announced 10 GB, and the server waited for them instead of refusing",
                 "413 as soon as the head is read",
-                "no answer",
+                "no response",
                 connection=connection,
             )
         expect_status(response, 413)
@@ -816,9 +820,9 @@ def test_body_over_the_limit(client: Client, words: Words) -> None:
 def test_length_beyond_all_numbers(client: Client, words: Words) -> None:
     """A Content-Length of thirty digits is refused, and not taken for a small one.
 
-    Why: A number that does not fit into 64 bits becomes another one in many languages: 2**64 + 5
-        is 5 there, and the rest of the body is taken for a request (RFC 9110 section 8.6).
-    Hint: Count the digits before you make a number of them, if your language has no large ones.
+    Why: In many languages, a number that does not fit into 64 bits becomes a different one: 2**64 +
+        5 becomes 5, and the rest of the body is taken for a request (RFC 9110 section 8.6).
+    Hint: If your language has no large numbers, count the digits before you convert them.
     """
     for length in (2**64 + 5, 2**32 + 5, int("9" * 30)):
         response = client.ask_raw(upload_head("/echo", length) + words.data(5), "POST")
@@ -828,12 +832,12 @@ def test_length_beyond_all_numbers(client: Client, words: Words) -> None:
 
 @edge
 def test_different_lengths(client: Client, words: Words) -> None:
-    """Two different Content-Length get `400 Bad Request`.
+    """Two different Content-Length fields get `400 Bad Request`.
 
     Why: One of them is wrong, and nobody knows which. It is the oldest way to smuggle a request
         past a proxy (RFC 9112 section 6.3).
     Hint: Do not let the second line overwrite the first in your dict: join the values with a comma.
-        Then `"5, 7"` is no number, and that is a 400 already.
+        Then `"5, 7"` is not a number, and gets 400 anyway.
     """
     pairs = [("Content-Length", "5"), ("content-length", "7")]
     for fields in (pairs, pairs[::-1], [("Content-Length", "5, 7")]):
@@ -847,10 +851,10 @@ def test_different_lengths(client: Client, words: Words) -> None:
 
 @edge
 def test_post_without_a_length(client: Client, words: Words) -> None:
-    """A POST without Content-Length has an empty body, and is answered at once.
+    """A POST without Content-Length has an empty body, and gets its response at once.
 
-    Why: A request cannot end with the connection, since the client waits for the answer. Without a
-        length, there is no body (RFC 9112 section 6.3).
+    Why: The end of the connection cannot end a request, since the client waits for the response.
+        Without a length, there is no body (RFC 9112 section 6.3).
     Hint: If there is no Content-Length, the length is 0. Do not wait for anything.
     """
     response = client.ask("/echo", "POST")
@@ -863,10 +867,10 @@ def test_post_without_a_length(client: Client, words: Words) -> None:
 
 @edge
 def test_options_of_a_path(client: Client, words: Words, server: Server) -> None:
-    """`OPTIONS /path` is answered with `Allow`.
+    """`OPTIONS /path` gets a response with `Allow`.
 
     Why: A client may ask what can be done with a path before it does it (RFC 9110 section 9.3.7).
-    Hint: You have the list already, for 405. Send it with 200 and an empty body, or with 204.
+    Hint: You already have the list, for 405. Send it with 200 and an empty body, or with 204.
     """
     file = put_file(server, f"{words.word()}/{words.word()}", words.data(20))
     table = {target: ["GET"] for target in pages(words)}
@@ -881,7 +885,7 @@ def test_options_of_a_path(client: Client, words: Words, server: Server) -> None
 
 @edge
 def test_options_of_the_server(client: Client) -> None:
-    """`OPTIONS *` is answered with `Allow`: what the server can do at all.
+    """`OPTIONS *` gets a response with `Allow`: what the server can do at all.
 
     Why: The star stands for the server itself. It is the one target that does not begin with a
         slash (RFC 9112 section 3.2.4).
@@ -893,7 +897,7 @@ def test_options_of_the_server(client: Client) -> None:
 
 
 def _expect_success(response: Response) -> None:
-    """Fail unless the status is a 2xx."""
+    """Fail unless the status is a 2xx, as some servers answer OPTIONS with 204."""
     if not 200 <= response.status < 300:
         expect_status(response, 200, 204)
 
@@ -902,8 +906,9 @@ def _expect_success(response: Response) -> None:
 def test_post_to_a_folder(client: Client, words: Words, server: Server) -> None:
     """A POST to the name of a folder gets a 4xx.
 
-    Why: A folder can't be written like a file: to open it is an error, and no reason to break off.
-    Hint: See that the path is no folder (`path.is_dir()`) before you open it.
+    Why: A folder can't be written like a file. Opening it is an error, but not a reason to break
+        off the connection.
+    Hint: Check that the path is not a folder (`path.is_dir()`) before you open it.
     """
     folder = words.word()
     kept = put_file(server, f"{folder}/{words.word()}", words.data(20))
@@ -914,11 +919,11 @@ def test_post_to_a_folder(client: Client, words: Words, server: Server) -> None:
 
 @edge
 def test_one_file_has_one_name_for_uploads(client: Client, words: Words, server: Server) -> None:
-    """A file is stored under its one name only: POST to `/files//notes.txt` is a 4xx.
+    """A file is stored under its one name only: POST to `/files//notes.txt` gets a 4xx.
 
-    Why: Where GET finds nothing, POST must not change anything: it is another path
-        (RFC 3986 section 6.2).
-    Hint: Find the path by the same function for GET and POST. A `Path` forgets `.`, double slashes
+    Why: `/files//notes.txt` is a different path from `/files/notes.txt`. If GET does not find the
+        file there, POST must not change it there (RFC 3986 section 6.2).
+    Hint: Find the path with the same function for GET and POST. A `Path` drops `.`, double slashes
         and a slash at the end: look at the text, part by part.
     """
     folder, name, content = words.word(), f"{words.word()}.txt", words.data(30)
@@ -940,12 +945,12 @@ def test_one_file_has_one_name_for_uploads(client: Client, words: Words, server:
 
 @edge
 def test_post_into_a_missing_folder(client: Client, words: Words) -> None:
-    """A POST into a folder that is not there gets a 4xx, or the folder is made and 201 said.
+    """A POST into a missing folder gets a 4xx, or the folder is created and the status is 201.
 
-    Why: To open such a file for writing is an error, FileNotFoundError. The client asked for the
-        wrong place: that is no failure of the server, so no 500 (RFC 9110 section 15.5).
-    Hint: `path.parent.is_dir()`, and if it is none, 404; or `path.parent.mkdir(parents=True)`, when
-        you know that the path is inside the folder that you serve.
+    Why: Opening such a file for writing raises FileNotFoundError. The client asked for the wrong
+        place. The server has not failed, so a 500 is wrong (RFC 9110 section 15.5).
+    Hint: If `path.parent.is_dir()` is false, answer 404. Or call `path.parent.mkdir(parents=True)`
+        once you know that the path is inside the folder that you serve.
     """
     for folders in (words.word(), f"{words.word()}/{words.word()}"):
         target, body = f"/files/{folders}/{words.word()}.txt", words.data(20)
@@ -962,18 +967,18 @@ def test_large_upload_needs_little_memory(client: Client, words: Words, server: 
     """An upload of 64 MB costs the server less than half of that in memory.
 
     Why: If every upload were held in memory, a few clients with large files would fill it.
-    Hint: Write each piece to a temporary file as it comes, and forget it. Rename the file when all
-        is there.
+    Hint: Write each piece to a temporary file as it comes, and do not keep it. Rename the file when
+        everything is there.
     """
     piece, before, grown = words.data(MEGABYTE), 0, 0
     for size in (WARM_UP, UPLOAD):
-        before = server.memory()  # After the first, which is no part of the price.
+        before = server.memory()  # In the end, what the first body cost does not count.
         name = words.word()
         connection = client.connect()
         connection.send(upload_head(f"/files/{name}", size) + piece[1:])
         for _ in range(size // MEGABYTE - 1):
             connection.send(piece)
-        grown = server.memory() - before  # All but a byte is there, or in the network's buffers.
+        grown = server.memory() - before  # All but one byte has been sent.
         connection.send(piece[:1])
         expect_status(connection.read_response("POST"), 201)
         client.expect_nothing_more(connection)
@@ -983,7 +988,7 @@ def test_large_upload_needs_little_memory(client: Client, words: Words, server: 
         f"the server grew by {grown // MEGABYTE} MB while it took an upload of"
         f" {UPLOAD // MEGABYTE} MB",
         f"a server that grows by less than {MEMORY // MEGABYTE} MB",
-        f"{before // MEGABYTE} MB before, {(before + grown) // MEGABYTE} MB meanwhile",
+        f"{before // MEGABYTE} MB before, {(before + grown) // MEGABYTE} MB during the upload",
     )
 
 
@@ -991,8 +996,9 @@ def test_large_upload_needs_little_memory(client: Client, words: Words, server: 
 def test_writes_through_no_link(client: Client, words: Words, server: Server) -> None:
     """Nothing is written through a symbolic link that leads out of the folder.
 
-    Why: A link inside the folder may name any file of the machine: writing to it would change that.
-    Hint: Resolve the path, links and all, and see whether it is still inside the folder.
+    Why: A link inside the folder may name any file on the machine, and writing to the link would
+        change that file.
+    Hint: Resolve the path, with all links, and check that it is still inside the folder.
     """
     outside, links, content = server.scratch / words.word(), words.word(), words.data(30)
     outside.mkdir()
@@ -1017,8 +1023,8 @@ def test_writes_through_no_link(client: Client, words: Words, server: Server) ->
 def test_broken_upload_leaves_nothing_behind(client: Client, words: Words, server: Server) -> None:
     """A client that leaves in mid-body leaves no temporary file behind either.
 
-    Why: Uploads break off every day. What they leave fills the disk, and may be fetched by whoever
-        guesses its name.
+    Why: Uploads break off every day. What they leave behind fills the disk, and anyone who guesses
+        its name may fetch it.
     Hint: Delete the temporary file in a `finally`: `upload.unlink(missing_ok=True)`.
     """
     before = names_below(server.public)
@@ -1028,11 +1034,11 @@ def test_broken_upload_leaves_nothing_behind(client: Client, words: Words, serve
     while left := names_below(server.public) - before:
         if time.monotonic() > deadline:
             fail(
-                f"{len(left)} files were left behind in the folder by uploads that broke off",
+                "uploads that broke off left files behind in the folder",
                 "no new file in the folder",
                 ", ".join(sorted(path.name for path in left)),
             )
-        time.sleep(0.01)  # The folder tells nobody when it changes.
+        time.sleep(0.01)  # A folder does not report its changes.
 
 
 @edge
@@ -1040,11 +1046,11 @@ def test_broken_upload_leaves_nothing_behind(client: Client, words: Words, serve
 def test_expect_continue(client: Client, words: Words) -> None:
     """`Expect: 100-continue` gets `100 Continue` before the body is sent.
 
-    Why: The client asks: shall I send all this? It holds the body back until it hears `100
-        Continue`. curl does so with large bodies, and waits a second in vain if no answer comes
-        (RFC 9110 section 10.1.1).
+    Why: The client asks: shall I send all this? It holds the body back until it gets `100
+        Continue`. curl does so with large bodies, and waits a second for nothing if no response
+        comes (RFC 9110 section 10.1.1).
     Hint: `sendall(b"HTTP/1.1 100 Continue\\r\\n\\r\\n")` before the first byte of the body is read.
-        The real answer follows, on the same connection, when the body has come.
+        The real response follows, on the same connection, when the body has come.
     """
     for expectation in ("100-continue", "100-Continue"):
         target, body = f"/files/{words.word()}", words.data(words.randint(100, 900))
@@ -1058,7 +1064,7 @@ def test_expect_continue(client: Client, words: Words) -> None:
             if error.kind == "reset":
                 raise
             fail(
-                "no 100 Continue came: the server waits for the body, and the client for the word",
+                "no 100 Continue came: the server and the client wait for each other",
                 "HTTP/1.1 100 Continue, and an empty line",
                 "nothing",
                 connection=connection,
@@ -1078,12 +1084,12 @@ def test_expect_continue(client: Client, words: Words) -> None:
 @edge
 @waits
 def test_refuses_before_the_body_is_sent(client: Client, words: Words) -> None:
-    """A client that waits with its body (`Expect: 100-continue`) is told at once of a refusal.
+    """A client that holds its body back (`Expect: 100-continue`) gets a refusal at once.
 
-    Why: That is what the client waits for. If neither `100 Continue` nor a response comes, both
-        sides wait (RFC 9110 section 10.1.1).
-    Hint: Answer 404, 405 or 413 without waiting for the body; `100 Continue` first is allowed, but
-        then the body comes.
+    Why: The client waits for a decision. If neither `100 Continue` nor a response comes, both sides
+        wait (RFC 9110 section 10.1.1).
+    Hint: Answer 404, 405 or 413 without waiting for the body. You may send `100 Continue` first,
+        but then the body comes.
     """
     body = words.data(200)
     expect = [("Content-Length", str(len(body))), ("Expect", "100-continue")]
@@ -1103,15 +1109,15 @@ def test_refuses_before_the_body_is_sent(client: Client, words: Words) -> None:
 def test_no_continue_for_old_clients(client: Client, words: Words) -> None:
     """An HTTP/1.0 client is never sent `100 Continue`.
 
-    Why: It does not know of answers that come before the answer, and would take this one for all
-        that it gets (RFC 9110 section 10.1.1).
-    Hint: Look at the version of the request before you send it. The body comes all the same.
+    Why: HTTP/1.0 has no interim responses: the client would take `100 Continue` for the final one
+        (RFC 9110 section 10.1.1).
+    Hint: Look at the version of the request before you send it. The body comes anyway.
     """
     target, body = f"/files/{words.word()}", words.data(200)
     sent = {where: client.connect() for where in (target, "/echo")}
     for where, connection in sent.items():
         connection.send(upload_head(where, len(body), ("Expect", "100-continue"), version="1.0"))
-    time.sleep(0.2)  # Time for a server to make its mistake in.
+    time.sleep(0.2)  # Time in which a server can make its mistake.
     for where, connection in sent.items():
         connection.send(body)
         response = connection.read_response("POST", interim=True)
@@ -1124,11 +1130,11 @@ def test_no_continue_for_old_clients(client: Client, words: Words) -> None:
 def test_no_length_where_no_body_can_be(client: Client, words: Words, server: Server) -> None:
     """`204 No Content` and `100 Continue` have no Content-Length, and no Transfer-Encoding.
 
-    Why: These responses never have a body, whatever they say. A client that believes the field
-        waits for one, or takes the next response for it (RFC 9110 section 8.6, RFC 9112
+    Why: These responses never have a body, whatever their fields say. A client that believes the
+        field waits for a body, or takes the next response for it (RFC 9110 section 8.6, RFC 9112
         section 6.1).
-    Hint: Leave the field out where the status is 204 or begins with 1; or answer 200, and
-        length 0.
+    Hint: Leave these fields out if the status is 204 or begins with 1. Or answer 200 with
+        `Content-Length: 0` instead of 204.
     """
     file = put_file(server, words.word(), words.data(20))
     body = words.data(20)
@@ -1146,7 +1152,7 @@ def test_no_length_where_no_body_can_be(client: Client, words: Words, server: Se
 
 
 def _expect_no_length(response: Response) -> None:
-    """Fail if the response can't have a body, and says how long it is."""
+    """Fail if the response can't have a body but says how long it is."""
     if response.status < 200 or response.status == 204:
         for name in ("Content-Length", "Transfer-Encoding"):
             expect_no_field(response, name, f"but a {response.status} never has a body")
@@ -1155,11 +1161,11 @@ def _expect_no_length(response: Response) -> None:
 def test_responses_to_other_methods_bear_the_usual_fields(
     client: Client, words: Words, server: Server
 ) -> None:
-    """The responses to POST bear `Date`, `Server` and a length: 404 and 405, too.
+    """The responses to POST have `Date`, `Server` and a length, also with 404 and 405.
 
-    Why: What holds for GET holds for other methods, too. A part of the program that writes a head
-        of its own easily forgets a field (RFC 9110 section 6.6.1).
-    Hint: Let all responses go through the one function that writes heads.
+    Why: What holds for GET holds for other methods, too. Code that writes a head of its own easily
+        forgets a field (RFC 9110 section 6.6.1).
+    Hint: Send all responses through the one function that writes heads.
     """
     for response in _responses_to_other_methods(client, words, server):
         _expect_usual_fields(response)
@@ -1169,7 +1175,7 @@ def _expect_usual_fields(response: Response) -> None:
     """Fail unless the response says when it was made, by what, and how long it is."""
     expect_said(response, "Date", "the time of the response")
     expect_said(response, "Server", "the name of your program")
-    if response.framing != "none":  # Neither HEAD nor 204.
+    if response.framing != "none":  # Neither a response to HEAD nor a 204.
         expect_length_field(response)
 
 
@@ -1177,11 +1183,11 @@ def _expect_usual_fields(response: Response) -> None:
 def test_responses_to_rare_methods_bear_the_usual_fields(
     client: Client, words: Words, server: Server
 ) -> None:
-    """The responses to HEAD, OPTIONS and unknown methods, and to 10 GB, bear the usual fields.
+    """The responses to HEAD, OPTIONS, unknown methods and too large bodies have the usual fields.
 
-    Why: A response that is made in another place than all others easily lacks what these have:
+    Why: Code that writes a response in a place of its own easily forgets what all others have:
         `Date`, `Server`, a length, and up to stage 14 `Connection: close`, if the connection ends.
-    Hint: Let all responses go through the one function that writes heads.
+    Hint: Send all responses through the one function that writes heads.
     """
     file = put_file(server, f"{words.word()}.txt", words.data(20))
     for method, target, length in (
@@ -1201,15 +1207,15 @@ def test_responses_to_rare_methods_bear_the_usual_fields(
 
 @waits
 def test_half_a_body_holds_nobody_up(client: Client, words: Words) -> None:
-    """Clients that have sent only half of a body hold nobody up, not even others that send one.
+    """Clients that have sent only half a body do not hold up anyone, not even another upload.
 
-    Why: A body may take minutes to come. Until it is here, the server has time for others
+    Why: A body may take minutes to arrive. Until then, the server must have time for others
         (RFC 9112 section 9.4).
-    Hint: Hold no lock, and wait for no other thread, while you read from a client.
+    Hint: While you read from a client, do not hold a lock or wait for another thread.
     """
 
     def scene() -> None:
-        """Send halves, let others send theirs, and then the rest."""
+        """Send halves, let others send whole bodies, and then send the rest of the halves."""
         body, halves = words.data(1000), []
         for target in ("/echo", f"/files/{words.word()}"):
             halves.append(client.connect())
@@ -1229,11 +1235,11 @@ def test_half_a_body_holds_nobody_up(client: Client, words: Words) -> None:
 def test_no_field_comes_twice_in_response_to_other_methods(
     client: Client, words: Words, server: Server
 ) -> None:
-    """No field that has one value comes twice in a response to POST or DELETE.
+    """No field that has one value appears twice in a response to POST or DELETE.
 
-    Why: Two `Date` or two `Content-Type` make a response ambiguous: clients choose differently
-        (RFC 9110 section 5.3).
-    Hint: Collect the fields in a dictionary, whatever the method was, before you write them.
+    Why: Two `Date` or two `Content-Type` fields make a response ambiguous: some clients take the
+        first, others the last (RFC 9110 section 5.3).
+    Hint: Collect the fields in a dictionary before you write them, whatever the method is.
     """
     for response in _responses_to_other_methods(client, words, server):
         expect_each_once(response)
@@ -1241,18 +1247,18 @@ def test_no_field_comes_twice_in_response_to_other_methods(
 
 @until(14)
 def test_responses_to_other_methods_say_close(client: Client, words: Words, server: Server) -> None:
-    """The responses to POST say `Connection: close`, errors too, unless the connection stays.
+    """Responses to POST say `Connection: close`, errors too, unless the connection stays open.
 
-    Why: A client that is not told sends its next request into a closed door
-        (RFC 9112 section 9.6). From stage 15 on, connections do stay open.
-    Hint: Let all responses go through the one function that writes heads.
+    Why: A client that does not know this sends its next request on a connection that is closed
+        already (RFC 9112 section 9.6). From stage 15 on, connections do stay open.
+    Hint: Send all responses through the one function that writes heads.
     """
     for response in _responses_to_other_methods(client, words, server):
         expect_close(client, response)
 
 
 def _responses_to_other_methods(client: Client, words: Words, server: Server) -> Iterator[Response]:
-    """Yield a response of each kind that a stage must have from this one on."""
+    """Yield a response of each kind that servers give from this stage on."""
     file = put_file(server, f"{words.word()}.txt", words.data(20))
     for method, target in (
         ("POST", "/echo"),
@@ -1270,10 +1276,10 @@ def _responses_to_other_methods(client: Client, words: Words, server: Server) ->
 
 @edge
 def test_refused_body_is_no_request(client: Client, words: Words, server: Server) -> None:
-    """The body of a request that is refused is never taken for the next request.
+    """The body of a refused request is never taken for the next request.
 
-    Why: An attacker who chooses a body could send requests in another's name, past a proxy
-        (RFC 9112 section 11.2).
+    Why: An attacker who chooses a body could send requests in the name of another client, past a
+        proxy (RFC 9112 section 11.2).
     Hint: After 404, 405, 413 and 501, read the body to its end and throw it away, or close the
         connection.
     """
@@ -1314,13 +1320,13 @@ def test_refused_body_is_no_request(client: Client, words: Words, server: Server
 @edge
 @waits
 def test_refused_body_costs_no_answer(client: Client, words: Words) -> None:
-    """A client whose body is refused can read why: the end is no reset.
+    """A client whose body is refused can still read the response: the connection is not reset.
 
     Why: If the server answers and closes while the body is still on its way, the system breaks the
-        connection off, and the client may lose the answer (RFC 9112 section 9.6). curl then says
+        connection off, and the client may lose the response (RFC 9112 section 9.6). curl then says
         "Send failure: Connection reset by peer".
-    Hint: Read what is left of the body, and throw it away, before you close; at least for a second
-        or so. `shutdown(socket.SHUT_WR)` tells the client meanwhile that the answer is complete.
+    Hint: Before you close, read the rest of the body and throw it away, at least for a second or
+        so. Meanwhile, `shutdown(socket.SHUT_WR)` shows the client that the response is complete.
     """
     body = words.data(20_000)
     refused = (
@@ -1343,16 +1349,16 @@ def test_refused_body_costs_no_answer(client: Client, words: Words) -> None:
         if response.status != 501:
             expect_refused(response)
         if length == TOO_LARGE:
-            connection.half_close()  # All that we had: it need not wait for 10 GB.
+            connection.half_close()  # Nothing more will come: the server need not wait for 10 GB.
         connection.read_end(connection.patience)
 
 
 @edge
 @waits
 def test_uploads_at_once(client: Client, words: Words) -> None:
-    """Uploads that come at the same time are all stored whole, each under its name, or one name.
+    """Uploads that come at the same time are all stored whole, under different names or the same.
 
-    Why: Two clients do not know of each other. If their bodies share a temporary file, or a
+    Why: Two clients do not know about each other. If their bodies share a temporary file, or a
         variable, each file gets pieces of the other.
     Hint: Give each upload a temporary file of its own: `tempfile.mkstemp(dir=...)`, or a name with
         `uuid.uuid4()` in it. Then rename it.
@@ -1364,7 +1370,7 @@ def test_uploads_at_once(client: Client, words: Words) -> None:
         for connection, target, body in zip(connections, targets, sent, strict=True):
             connection.send(upload_head(target, len(body)) + body[:SHARE])
         for start, end in ((SHARE, 2 * SHARE), (2 * SHARE, None)):
-            time.sleep(PAUSE)  # Time for a server to make its mistake in.
+            time.sleep(PAUSE)  # Time in which a server can make its mistake.
             for connection, body in zip(connections, sent, strict=True):
                 connection.send(body[start:end])
         for connection in connections:
@@ -1376,8 +1382,8 @@ def test_uploads_at_once(client: Client, words: Words) -> None:
 
 
 def _expect_whole(client: Client, target: str, contents: list[bytes], when: str = "") -> None:
-    """Fail unless a GET of `target` brings one of `contents`."""
-    message = f"a reader got a file{when} that is none of the bodies that were sent"
+    """Fail unless a GET of `target` returns one of `contents`."""
+    message = f"a reader got a file{when} that is not one of the bodies that were sent"
     sizes = " or ".join(str(len(content)) for content in contents)
     expected = f"one of them, whole: {sizes} bytes"
     try:
@@ -1393,10 +1399,10 @@ def _expect_whole(client: Client, target: str, contents: list[bytes], when: str 
 @edge
 @waits
 def test_readers_never_see_half_a_file(client: Client, words: Words, server: Server) -> None:
-    """While a file is being uploaded, readers get the old one, or 404, and never a half.
+    """While a file is being uploaded, readers get the old one, or 404, and never half a file.
 
-    Why: An upload may take minutes. Whoever reads meanwhile must not get a torn file.
-    Hint: Write to a file of another name, then rename it: `os.replace` does that in one step.
+    Why: An upload may take minutes. A client that reads meanwhile must not get half a file.
+    Hint: Write to a file with another name, then rename it: `os.replace` does that in one step.
     """
     new = words.data(90_000)
     for old in (None, words.data(3000)):
@@ -1406,11 +1412,11 @@ def test_readers_never_see_half_a_file(client: Client, words: Words, server: Ser
 
 
 def _upload_while_reading(client: Client, target: str, old: bytes | None, new: bytes) -> None:
-    """Store `new` slowly, and see meanwhile that a GET returns `old`; None for 404."""
+    """Store `new` slowly, and check meanwhile that a GET returns `old`, or 404 if that is None."""
     connection = client.connect()
     connection.send(upload_head(target, len(new)) + new[:40_000])
     for number in range(5):
-        time.sleep(PAUSE)  # Time for a server to make its mistake in.
+        time.sleep(PAUSE)  # Time in which a server can make its mistake.
         response = client.ask(target)
         if response.status == 200 and response.body != old:
             had = "there was none" if old is None else f"the old one had {len(old)}"
@@ -1429,11 +1435,11 @@ def _upload_while_reading(client: Client, target: str, old: bytes | None, new: b
 @edge
 @waits
 def test_file_is_replaced_in_one_step(client: Client, words: Words, server: Server) -> None:
-    """While a file is stored anew, readers get the old one or the new one, and it is never missing.
+    """While a file is replaced, readers get the old one or the new one, and it is never missing.
 
-    Why: To empty a file and write it takes a moment, however fast the body came. Of many readers,
-        one always looks just then.
-    Hint: Write to a file of another name, in the same folder, then rename it: `os.replace` does
+    Why: Emptying a file and writing it takes a moment, however fast the body came. If there are
+        many readers, one of them will look just then.
+    Hint: Write to a file with another name, in the same folder, then rename it: `os.replace` does
         that in one step. `path.write_bytes(body)` empties the file first.
     """
     contents = [words.data(size) for size in SIZES]
@@ -1441,7 +1447,7 @@ def test_file_is_replaced_in_one_step(client: Client, words: Words, server: Serv
     over = threading.Event()
 
     def store() -> None:
-        """Store the bodies in turn, as fast as can be."""
+        """Store the bodies in turn, as fast as possible."""
         for content in itertools.cycle(contents):
             if over.is_set():
                 break
@@ -1453,7 +1459,7 @@ def test_file_is_replaced_in_one_step(client: Client, words: Words, server: Serv
         done = pool.submit(store)
         try:
             for _ in range(LOOKS):
-                _expect_whole(client, target, contents, " while the file was stored anew")
+                _expect_whole(client, target, contents, " while the file was replaced")
         finally:
             over.set()
         done.result()
@@ -1462,16 +1468,16 @@ def test_file_is_replaced_in_one_step(client: Client, words: Words, server: Serv
 @edge
 @waits
 def test_slow_upload_is_stored(client: Client, words: Words) -> None:
-    """An upload may take longer than the idle timeout, if the client is never silent for so long.
+    """An upload may take longer than the idle timeout, if the client is never silent for that long.
 
-    Why: Over a phone's network a photo takes minutes. Who still sends is not idle.
-    Hint: Count the idle timeout anew for each `recv` of the body. Only the head has one deadline
-        for all of it: nobody needs long for so little.
+    Why: Over a phone's network, a photo takes minutes. A client that is still sending is not idle.
+    Hint: Start the idle timeout again for each `recv` of the body. Only the head has one deadline
+        for all of it: a head is short, and nobody needs long for it.
     """
     whole = SLOW_PIECES * SLOW_PAUSE
 
     def scene() -> None:
-        """Send it slowly."""
+        """Send an upload slowly, and see that it is stored."""
         target, body = f"/files/{words.word()}", words.data(300)
         connection = client.connect()
         pieces = [upload_head(target, len(body)), *cut(words, body, SLOW_PIECES)]
@@ -1500,10 +1506,10 @@ def test_slow_upload_is_stored(client: Client, words: Words) -> None:
 def test_stalled_body_is_cut_off(client: Client, words: Words) -> None:
     """A client that stops in mid-body is cut off after the idle timeout, and nothing is stored.
 
-    Why: Each client that is waited for costs a thread and memory. A few hundred of them that never
+    Why: Each client that the server waits for costs a thread and memory. A few hundred that never
         go on would stop the service.
-    Hint: The timeout that holds for the head holds for each `recv` of the body, too:
-        `connection.settimeout(seconds)`. Answer 408 or just close, and store nothing.
+    Hint: Set a timeout for each `recv` of the body, too: `connection.settimeout(seconds)`. When it
+        is over, answer 408 or just close the connection, and store nothing.
     """
     target, body = f"/files/{words.word()}", words.data(1000)
     expect_stalled_are_cut_off(
@@ -1533,8 +1539,8 @@ def expect_stalled_are_cut_off(client: Client, *begun: bytes) -> None:
         except WireError as error:
             if error.kind == "silent":
                 fail(
-                    "a client that stopped in mid-body was still waited for after"
-                    f" {STALL_TIMEOUT:g} s",
+                    f"after {STALL_TIMEOUT:g} s, the server was still waiting for a client that"
+                    " stopped in mid-body",
                     "the end of the connection after the idle timeout",
                     "a connection that is still open",
                     connection=connection,
@@ -1542,5 +1548,5 @@ def expect_stalled_are_cut_off(client: Client, *begun: bytes) -> None:
 
 
 def _describe(path: Path) -> str:
-    """Say what there is at `path`."""
+    """Return in words what there is at `path`."""
     return f"a file of {path.stat().st_size} bytes" if path.is_file() else "no file of that name"
