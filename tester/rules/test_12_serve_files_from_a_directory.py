@@ -41,7 +41,8 @@ MEMORY = LARGE // 2
 GROWING = 12 * MEGABYTE  # More than the system takes at once: the server is still sending it.
 SIZES = 300, 20_000  # Bytes of a file before it changes, and after.
 SET_SIGNAL = 10  # Linux's F_SETSIG, which Python's fcntl does not name.
-# A name may begin and end with these. A request target must escape the first; the others it may.
+# A name may begin and end with all of these. A target must escape those in the first line, and may
+# escape those in the second.
 ESCAPED_SIGNS = "\t%?#"
 PLAIN_SIGNS = "+;=&'~@$!*(),:"
 
@@ -161,8 +162,8 @@ def test_names_are_decoded(client: Client, words: Words, server: Server) -> None
 def test_ends_of_a_name(client: Client, words: Words, server: Server) -> None:
     """A name may begin and end with a space, or with a letter such as `é`.
 
-    Why: ` notes` and `notes` are two names, and `strip()` makes the second of the first. The name
-        is all that the client has sent, spaces too (RFC 3986 section 3.3).
+    Why: ` notes` and `notes` are two names, and `strip()` turns the first into the second. The
+        name is all that the client has sent, spaces too (RFC 3986 section 3.3).
     Hint: Do not `strip()` the path, before or after you decode it.
     """
     for sign in " é":
@@ -198,7 +199,7 @@ def test_names_are_decoded_once(client: Client, words: Words, server: Server) ->
 
     Why: Decoded twice, the name is that of a different file from the one that the client asked for
         (RFC 3986 section 2.4).
-    Hint: Call `unquote` in one place only, where you take the target apart.
+    Hint: Call `unquote` in one place only: where you take the target apart.
     """
     for name in (f"{words.word()}%25", f"%41{words.word()}", f"%2e%2e%2f{words.word()}"):
         content = words.data(20)
@@ -443,7 +444,7 @@ def test_absolute_paths_do_not_lead_outside(client: Client, words: Words, server
 
 
 def test_sibling_folder_is_outside(client: Client, words: Words, server: Server) -> None:
-    """No file is served from a neighbouring folder whose name begins in the same way.
+    """No file is served from another folder whose name begins in the same way.
 
     Why: `/srv/public-secret/key` begins with the characters of `/srv/public`, but it is not inside
         that folder.

@@ -70,7 +70,8 @@ DESCRIBING = (  # HEAD may leave these out, but if it has one, it has the value 
     "Server",
     "X-Content-Type-Options",
 )
-# A name may begin and end with these. A request target must escape the first; the others it may.
+# A name may begin and end with all of these. A target must escape those in the first line, and may
+# escape those in the second.
 ESCAPED_SIGNS = "%?#"
 PLAIN_SIGNS = "+;=&"
 
@@ -373,7 +374,7 @@ def test_stores_under_the_very_name(client: Client, words: Words, server: Server
 
 @edge
 def test_signs_in_the_name_of_an_upload(client: Client, words: Words, server: Server) -> None:
-    """The name of an upload may begin and end with special characters: `+`, `%`, `?`, `;`, others.
+    """The name of an upload may begin and end with a special character, such as `+`, `%` or `?`.
 
     Why: In a path, `;`, `&` and `+` have no special meaning: only `?` ends it. A character that
         would have one is escaped (RFC 3986 section 3.3).
@@ -473,7 +474,7 @@ def test_writes_nothing_outside(client: Client, words: Words, server: Server) ->
 def _is_stored(server: Server, name: str, body: bytes) -> bool:
     """Return whether `body` is in the folder, in a file whose name contains the escapes.
 
-    A server that does not decode names sees no `..` in `%2e%2e`: that breaks another rule.
+    A server that does not decode names sees no `..` in `%2e%2e`: it breaks another rule, not this.
     """
     if name in unquote(name):
         return False
@@ -485,7 +486,7 @@ def _expect_nowhere(server: Server, body: bytes, target: str) -> None:
     """Fail if a file that holds `body` lies beside the folder that is served."""
     for where, folders, names in os.walk(server.scratch):
         if where == str(server.scratch):
-            folders.remove(server.public.name)  # Other checks have put files in there.
+            folders.remove(server.public.name)  # Files in there are allowed.
         for path in (Path(where, name) for name in names):
             expect(
                 not path.is_file() or path.read_bytes() != body,
@@ -680,7 +681,7 @@ def test_file_is_not_sent_for_other_methods(client: Client, words: Words, server
         target = put_file(server, words.word(), content)
         response = client.ask(target, method, body=body)
         left = client.ask(target)
-        # A server may have more methods than it must have.
+        # A server may have more methods than it has to.
         done = {"DELETE": left.status in (404, 410), "PUT": left.body == body}.get(method)
         if not done and _has_method(response, method):
             expect_status(response, 405)
@@ -723,7 +724,7 @@ def test_head_is_get_without_the_body(client: Client, words: Words, server: Serv
 
 
 def _expect_head(response: Response, expected: Response) -> None:
-    """Fail if a response to HEAD describes the body differently from `expected`, that to GET."""
+    """Fail if a response to HEAD describes the body differently from `expected`, for GET."""
     if 400 <= expected.status < 500 and response.status != expected.status:
         expect_refused(response)  # Any 4xx will do.
         return
@@ -820,8 +821,9 @@ def test_body_over_the_limit(client: Client, words: Words) -> None:
 def test_length_beyond_all_numbers(client: Client, words: Words) -> None:
     """A Content-Length of thirty digits is refused, and not taken for a small one.
 
-    Why: In many languages, a number that does not fit into 64 bits becomes a different one: 2**64 +
-        5 becomes 5, and the rest of the body is taken for a request (RFC 9110 section 8.6).
+    Why: In many languages, a number that does not fit into 64 bits becomes a different one:
+        2**64 + 5 becomes 5, and the rest of the body is taken for a request
+        (RFC 9110 section 8.6).
     Hint: If your language has no large numbers, count the digits before you convert them.
     """
     for length in (2**64 + 5, 2**32 + 5, int("9" * 30)):
@@ -832,7 +834,7 @@ def test_length_beyond_all_numbers(client: Client, words: Words) -> None:
 
 @edge
 def test_different_lengths(client: Client, words: Words) -> None:
-    """Two different Content-Length fields get `400 Bad Request`.
+    """Two different values of Content-Length get `400 Bad Request`.
 
     Why: One of them is wrong, and nobody knows which. It is the oldest way to smuggle a request
         past a proxy (RFC 9112 section 6.3).
@@ -1109,8 +1111,8 @@ def test_refuses_before_the_body_is_sent(client: Client, words: Words) -> None:
 def test_no_continue_for_old_clients(client: Client, words: Words) -> None:
     """An HTTP/1.0 client is never sent `100 Continue`.
 
-    Why: HTTP/1.0 has no interim responses: the client would take `100 Continue` for the final one
-        (RFC 9110 section 10.1.1).
+    Why: Such a client does not know that anything may come before the response. It would take
+        `100 Continue` for the response itself (RFC 9110 section 10.1.1).
     Hint: Look at the version of the request before you send it. The body comes anyway.
     """
     target, body = f"/files/{words.word()}", words.data(200)
@@ -1183,7 +1185,7 @@ def _expect_usual_fields(response: Response) -> None:
 def test_responses_to_rare_methods_bear_the_usual_fields(
     client: Client, words: Words, server: Server
 ) -> None:
-    """The responses to HEAD, OPTIONS, unknown methods and too large bodies have the usual fields.
+    """The responses to HEAD, OPTIONS, unknown methods and oversized bodies have the usual fields.
 
     Why: Code that writes a response in a place of its own easily forgets what all others have:
         `Date`, `Server`, a length, and up to stage 14 `Connection: close`, if the connection ends.
@@ -1509,7 +1511,7 @@ def test_stalled_body_is_cut_off(client: Client, words: Words) -> None:
     Why: Each client that the server waits for costs a thread and memory. A few hundred that never
         go on would stop the service.
     Hint: Set a timeout for each `recv` of the body, too: `connection.settimeout(seconds)`. When it
-        is over, answer 408 or just close the connection, and store nothing.
+        expires, answer 408 or just close the connection, and store nothing.
     """
     target, body = f"/files/{words.word()}", words.data(1000)
     expect_stalled_are_cut_off(
