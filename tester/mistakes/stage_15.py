@@ -214,7 +214,7 @@ MISTAKES = (
                 '"keep-alive" if response.keep or response.status[:3] == "400" else "close"',
             ),
         ),
-        words="the answer 400 says keep-alive",
+        words="the 400 response says keep-alive",
     ),
     Mistake(
         stage=15,
@@ -335,7 +335,7 @@ MISTAKES = (
             ),
             ("log_lock = threading.Lock()", "KEPT: dict = {}\nlog_lock = threading.Lock()"),
         ),
-        words="changed 1 times",
+        words="version 2 of a file",
     ),
     Mistake(
         stage=15,
@@ -495,7 +495,7 @@ MISTAKES = (
                 ),
             ),
         ),
-        words="was cut off whose head took",
+        words="was cut off, because the client had paused",
     ),
     Mistake(
         stage=15,

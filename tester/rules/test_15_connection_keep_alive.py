@@ -27,20 +27,20 @@ from tester.wire.request import request_bytes
 from tester.wire.response import Response
 
 STAGE = 15
-IDLE_DEADLINE = 11.0  # Seconds until an idle connection must have ended; 10 are promised.
-BUSY = 1.3 * IDLE_TIMEOUT  # Seconds that a busy connection lasts at least,
-BUSY_PAUSE = 0.2 * IDLE_TIMEOUT  # with such pauses: far shorter than the idle timeout.
+IDLE_DEADLINE = 11.0  # Seconds within which an idle connection must end; README.md says 10.
+BUSY = 1.3 * IDLE_TIMEOUT  # Seconds for which a busy connection must last,
+BUSY_PAUSE = 0.2 * IDLE_TIMEOUT  # with pauses of this length: far shorter than the idle timeout.
 CUT_PAUSE = 0.03  # Seconds between two pieces, so that the first is read before the second comes.
-QUIET = 0.3  # Seconds in which nothing may come to a client that has its answer.
-THOUGHT = 0.6 * IDLE_TIMEOUT  # Seconds before a head, and within it: less than it may be idle,
-HEAD_PAUSES = (0.45 * IDLE_TIMEOUT, 0.25 * IDLE_TIMEOUT)  # but more than that together.
-MANY = 500  # Requests on one connection; 100 of them at least, as a server may have a limit.
-LEAST = 100
+QUIET = 0.3  # Seconds for which nothing may come to a client that has its response.
+THOUGHT = 0.6 * IDLE_TIMEOUT  # Seconds before a head: less than the idle timeout.
+HEAD_PAUSES = (0.45 * IDLE_TIMEOUT, 0.25 * IDLE_TIMEOUT)  # Seconds within it; with THOUGHT, more.
+MANY = 500  # Requests on one connection.
+LEAST = 100  # Requests after which a server may end the connection, as it may have a limit.
 LONG_HEAD = 80 * 1024  # Bytes: over the limit of 64 KB.
-USUAL = "Date", "Server", "Content-Length", "Content-Type"  # What every response says.
-STANDSTILL = 8.0  # Seconds that a Date may stay the same, as at stage 9,
-LOOK = 0.1  # and between two looks at it: far less than a connection may be idle.
-STALL = 0.03  # Seconds: a held-back packet costs 0.04, a healthy answer less than 0.001.
+USUAL = "Date", "Server", "Content-Length", "Content-Type"  # Fields of every response.
+STANDSTILL = 8.0  # Seconds for which Date may stay the same, as at stage 9.
+LOOK = 0.1  # Seconds between two looks at it: far shorter than the idle timeout.
+STALL = 0.03  # Seconds: a held-back packet costs 0.04, a healthy response less than 0.001.
 
 
 def test_answers_many_requests_on_one_connection(client: Client, words: Words) -> None:
@@ -48,7 +48,7 @@ def test_answers_many_requests_on_one_connection(client: Client, words: Words) -
 
     Why: A new connection for each request costs time. In HTTP/1.1 a connection stays open until one
         side says `Connection: close` (RFC 9112 section 9.3).
-    Hint: Put a loop around "read a request, answer it". Do not close after an answer, and do not
+    Hint: Put a loop around "read a request, answer it". Do not close after a response, and do not
         say `Connection: close` in it, unless the client asked for that.
     """
     connection = client.connect()
@@ -62,26 +62,26 @@ def test_answers_many_requests_on_one_connection(client: Client, words: Words) -
 
 
 def test_safety_on_a_kept_connection(client: Client, words: Words, server: Server) -> None:
-    """A later request on a connection leads out of the folder as little as the first one.
+    """Every request on a connection is kept inside the folder, not only the first one.
 
-    Why: What was checked for one request says nothing about the next. Each may be an attack
-        (RFC 9110 section 17.3).
-    Hint: Find and check the file for every request, in the function that serves it.
+    Why: A check of one request says nothing about the next. Each of them may be an attack (RFC 9110
+        section 17.3).
+    Hint: Find the file and check where it lies for every request, in the function that serves it.
     """
     name, secret = f"{words.word()}.txt", words.word(30).encode()
     (server.scratch / name).write_bytes(secret)
     inside = put_file(server, f"{words.word()}.txt", words.data(10))
     connection = client.connect()
     outside = f"/files/../{name}", f"/files/%2e%2e/{name}"
-    gzip = [("Accept-Encoding", "gzip")]  # From stage 16 on, a file may be found in another way.
+    gzip = [("Accept-Encoding", "gzip")]  # From stage 16 on, files may be found differently.
     plain = [(target, []) for target in (inside, outside[0], inside, outside[1])]
     for target, fields in (*plain, *((one, gzip) for one in outside)):
         response = ask_on(connection, target, fields=fields)
         if secret in response.body or (target in outside and response.status == 200):
             fail(
-                f"{target}, on a kept connection, brought a file that lies outside the folder",
+                f"{target}, on a kept connection, returned a file from outside the folder",
                 "a 4xx status, and nothing of the file",
-                f"{response.status} {response.reason}, with what is in the file",
+                f"{response.status} {response.reason}, with the contents of the file",
                 connection=connection,
             )
         if says_close(response):
@@ -89,12 +89,12 @@ def test_safety_on_a_kept_connection(client: Client, words: Words, server: Serve
 
 
 def test_keeps_the_connection_on_every_path(client: Client, words: Words, server: Server) -> None:
-    """The connection stays on every path, with GET and POST, and each response is what it was.
+    """On every path, with GET and POST, the connection stays open and the response is the same.
 
-    Why: A page, its style and its pictures come over one connection, and so does the form that is
-        sent back. Each request must be answered as if it were the first (RFC 9112 section 9.3).
-    Hint: The loop belongs around all of it. Forget what belongs to a request (its path, its fields,
-        its body) before you read the next one: make a new object for each.
+    Why: A page, its style sheet and its images come over one connection, and so does the form that
+        is sent back. Each request must be answered as if it were the first (RFC 9112 section 9.3).
+    Hint: Put the loop around everything that serves a request. Start each request with a new
+        object, so that no path, field or body of an earlier one is left over.
     """
     kinds = [*make_gets(words, server), *make_posts(words)]
     words.shuffle(kinds)
@@ -105,7 +105,7 @@ def test_keeps_the_connection_on_every_path(client: Client, words: Words, server
         expect(
             agent.encode() not in ask_on(connection, "/user-agent").body,
             "the response has the User-Agent of the request before it",
-            "nothing of the request before",
+            "nothing from an earlier request",
             agent,
         )
 
@@ -116,12 +116,12 @@ def test_sees_what_changed_between_two_requests(
     """A file that changes between two requests on one connection is sent as it is now.
 
     Why: A connection may stay open for hours. A client that asks again wants to see what is new.
-    Hint: Read the file for each request. If you keep what you have read, see whether the file is
-        still the same: `path.stat()` tells its size and the time of its last change.
+    Hint: Read the file for each request. If you keep what you have read, check that the file has
+        not changed since: `path.stat()` gives its size and the time of its last change.
     """
     connection, name = client.connect(), f"{words.word()}.txt"
     for number, size in enumerate((300, 300, 40, 900), 1):
-        with about(f"a file that was changed {number - 1} times on disk", connection):
+        with about(f"version {number} of a file that changes on disk", connection):
             text = words.text(size)
             target = put_file(server, name, text)
             expect_body(ask_on(connection, target), text)
@@ -138,9 +138,10 @@ def test_sees_what_changed_between_two_requests(
 def test_reads_each_body_to_its_end(client: Client, words: Words) -> None:
     """Requests with bodies follow each other on one connection.
 
-    Why: Behind a body's last byte the next request begins. A byte too few or too many, and the next
-        request is nonsense (RFC 9112 section 6.3).
-    Hint: Read exactly as many bytes as Content-Length says: those that came with the head count.
+    Why: The next request begins right after a body's last byte. With one byte too few or too many,
+        the next request is nonsense (RFC 9112 section 6.3).
+    Hint: Read exactly as many bytes as Content-Length says. Those that came with the head count,
+        too.
     """
     connection = client.connect()
     text = words.text(40)
@@ -155,10 +156,10 @@ def test_reads_each_body_to_its_end(client: Client, words: Words) -> None:
 def test_serves_several_connections_in_turn(client: Client, words: Words) -> None:
     """Several connections are open at once, and are used in turn.
 
-    Why: A browser keeps some six connections to a server open. A connection that is only kept must
-        not hold up the others, and what belongs to one must not be found on another.
-    Hint: Give each connection a thread and variables of its own; none may be global, and none may
-        be an attribute of an object that all connections share.
+    Why: A browser keeps about six connections to a server open. One that is open but idle must not
+        hold up the others, and what belongs to one must not appear on another.
+    Hint: Give each connection its own thread and its own variables. None of them may be global, or
+        an attribute of an object that all connections share.
     """
 
     def scene() -> None:
@@ -182,12 +183,12 @@ def test_serves_several_connections_in_turn(client: Client, words: Words) -> Non
 
 
 def test_obeys_connection_close(client: Client, words: Words) -> None:
-    """After a request with `Connection: close` the answer says so too, and is the last one.
+    """After a request with `Connection: close` the response says so too, and is the last one.
 
-    Why: The client says that it sends nothing more. If the server goes on waiting, the connection
-        is open for nothing (RFC 9112 section 9.6).
-    Hint: Look for `close` in the Connection field of each request. If it is there, add `Connection:
-        close` to the answer and leave the loop.
+    Why: The client says that it will send nothing more. A server that goes on waiting keeps the
+        connection open for nothing (RFC 9112 section 9.6).
+    Hint: Look for `close` in the Connection field of each request. If it is there, add
+        `Connection: close` to the response and leave the loop.
     """
     for earlier in (0, 2):
         connection = client.connect()
@@ -202,12 +203,12 @@ def test_obeys_connection_close(client: Client, words: Words) -> None:
 
 
 def test_obeys_connection_close_everywhere(client: Client, words: Words, server: Server) -> None:
-    """`Connection: close` is obeyed on every path, with POST too, and if the response is an error.
+    """`Connection: close` is obeyed on every path, for POST and for errors too.
 
-    Why: A client that says it may wait for the end of the connection, whatever it has asked for
+    Why: A client that sends it may wait for the end of the connection, whatever it has asked for
         (RFC 9112 section 9.6).
-    Hint: Decide in one place whether the connection stays: where all responses pass through, and
-        not in the function that answers.
+    Hint: Decide in one place whether the connection stays open: where all responses pass through,
+        not in the functions that make them.
     """
     for kind in (*make_gets(words, server), *make_posts(words), *make_refused(words)):
         connection = client.connect()
@@ -219,10 +220,10 @@ def test_obeys_connection_close_everywhere(client: Client, words: Words, server:
 def test_http_1_0_closes_by_default(client: Client, words: Words, server: Server) -> None:
     """After a request in HTTP/1.0 the server closes the connection.
 
-    Why: In HTTP/1.0 the end of the connection was the end of the answer. Such a client may wait for
-        it for ever (RFC 9112 section 9.3).
-    Hint: Keep the version from the request line: HTTP/1.0 without `Connection: keep-alive` is as
-        good as `Connection: close`.
+    Why: In HTTP/1.0 the end of the connection was the end of the response. Such a client may wait
+        for it forever (RFC 9112 section 9.3).
+    Hint: Keep the version from the request line. Treat HTTP/1.0 without `Connection: keep-alive`
+        like `Connection: close`.
     """
     kinds = (*make_gets(words, server), *make_posts(words), *make_refused(words))
     for kind in (Kind(f"/echo/{words.word()}"), *kinds):
@@ -243,10 +244,11 @@ def test_http_1_0_closes_by_default(client: Client, words: Words, server: Server
 def test_closes_an_idle_connection(client: Client, words: Words) -> None:
     """A connection on which no further request comes is closed after the idle timeout.
 
-    Why: Clients forget connections, and vanish without a goodbye. Each open connection costs
-        memory, and a server can only have so many (RFC 9112 section 9.5).
-    Hint: `connection.settimeout(seconds)` also before the second request; close when `recv` raises
-        TimeoutError. The seconds are in the environment variable IDLE_TIMEOUT, 5 if it is not set.
+    Why: Clients forget connections, or vanish without a goodbye. Each open connection costs memory,
+        and a server can have only a limited number of them (RFC 9112 section 9.5).
+    Hint: Call `connection.settimeout(seconds)` before the second request, too, and close when
+        `recv` raises TimeoutError. The seconds are in the environment variable IDLE_TIMEOUT; use 5
+        if it is not set.
     """
     idle = []
     for kind in (Kind(f"/echo/{words.word()}"), *make_posts(words)[:2], Kind(f"/{words.word()}")):
@@ -271,15 +273,16 @@ def test_closes_an_idle_connection(client: Client, words: Words) -> None:
 def test_busy_connection_stays_open(client: Client, words: Words) -> None:
     """A connection that is in use may last longer than the idle timeout.
 
-    Why: The idle timeout is there for connections that nobody uses (RFC 9112 section 9.5). A client
-        that goes on asking would be cut off in the middle of its work.
-    Hint: Count the idle timeout anew for each request, not once for the connection.
+    Why: The idle timeout is there for connections that nobody uses (RFC 9112 section 9.5).
+        Otherwise a client that goes on asking is cut off in the middle of its work.
+    Hint: Start the idle timeout again for each request. Do not count it once for the whole
+        connection.
     """
 
     def scene() -> None:
-        """Ask again and again."""
+        """Ask again and again, with a short pause after each response."""
         connection, asked = client.connect(), 0.0
-        while asked < BUSY:  # So the last question comes when that time is over.
+        while asked < BUSY:  # So the last request comes when that time is over.
             word, asked = words.word(), connection.seconds
             try:
                 response = ask_on(connection, f"/echo/{word}")
@@ -288,7 +291,7 @@ def test_busy_connection_stays_open(client: Client, words: Words) -> None:
                     raise
                 fail(
                     f"a busy connection was closed after {connection.seconds:.1f} s",
-                    f"an answer: no pause was longer than {BUSY_PAUSE:.1f} s, and IDLE_TIMEOUT is"
+                    f"a response: no pause was longer than {BUSY_PAUSE:.1f} s, and IDLE_TIMEOUT is"
                     f" {IDLE_TIMEOUT} s",
                     "the end of the connection",
                     connection=connection,
@@ -303,11 +306,11 @@ def test_busy_connection_stays_open(client: Client, words: Words) -> None:
 @edge
 @waits
 def test_date_goes_on_on_a_kept_connection(client: Client) -> None:
-    """`Date` goes on with the clock on a connection that stays open, too.
+    """`Date` keeps up with the clock on a connection that stays open, too.
 
-    Why: A connection may stay open for hours. The last response on it would look as old as the
-        first, and a cache would throw it away at once (RFC 9110 section 6.6.1).
-    Hint: Make `Date` where the head of a response is written, not where the connection begins.
+    Why: A connection may stay open for hours. If `Date` stood still, the last response on it would
+        look as old as the first, and a cache would throw it away at once (RFC 9110 section 6.6.1).
+    Hint: Make `Date` where the head of each response is written, not where the connection begins.
     """
     first, connection = client.ask("/"), client.connect()
     kept = ask_on(connection, "/")
@@ -319,22 +322,23 @@ def test_date_goes_on_on_a_kept_connection(client: Client) -> None:
         if time.monotonic() > deadline:
             new = client.ask("/").field("Date")
             expect(
-                new == first.field("Date"),  # Nowhere does it go on: a rule of its own asks for it.
+                new == first.field("Date"),  # Still everywhere? Another rule is about that.
                 f"Date stood still for {STANDSTILL:g} s on a kept connection",
                 f"the time of each response, as on a new connection: {new}",
                 f"the same time again and again: {now.field('Date')}",
             )
             return
-        time.sleep(LOOK)  # Not a wait for the server: it is the clock that must go on.
+        time.sleep(LOOK)  # Not a wait for the server: the clock has to move on.
 
 
 @edge
 def test_connection_field_is_a_list(client: Client, words: Words) -> None:
     """`Connection` is a list: `close` counts anywhere in it, in any letter case.
 
-    Why: `Connection: Foo, CLOSE` says `close` as well. The field may also come twice, which is the
-        same as one list (RFC 9110 sections 5.3 and 7.6.1).
-    Hint: Join the lines with a comma, turn them to lower case, split at commas, strip each part.
+    Why: `Connection: Foo, CLOSE` says `close` as well. The field may also come twice, which means
+        the same as one list (RFC 9110 sections 5.3 and 7.6.1).
+    Hint: Join the lines with a comma, convert them to lower case, split at commas, and strip each
+        part.
     """
     name = words.word()
     for lines in (
@@ -355,10 +359,10 @@ def test_connection_field_is_a_list(client: Client, words: Words) -> None:
 
 @edge
 def test_http_1_0_can_ask_to_stay(client: Client, words: Words, server: Server) -> None:
-    """In HTTP/1.0 with `Connection: keep-alive` the connection stays open, and the answer says so.
+    """An HTTP/1.0 connection stays open with `Connection: keep-alive`, and the response says so.
 
-    Why: Old clients and load testers ask this way. They believe that the connection stays only if
-        the answer says `Connection: keep-alive` (RFC 9112 sections 9.3 and C.2.2).
+    Why: Old clients and load testers ask this way. They believe that the connection stays open only
+        if the response says `Connection: keep-alive` (RFC 9112 sections 9.3 and C.2.2).
     Hint: If `keep-alive` is in the request's Connection list, in any letter case, do not close, and
         send `Connection: keep-alive`.
     """
@@ -374,17 +378,17 @@ def test_http_1_0_can_ask_to_stay(client: Client, words: Words, server: Server) 
 
 @edge
 def test_says_whether_the_connection_stays(client: Client, words: Words, server: Server) -> None:
-    """A response says `Connection: close` if the connection ends after it, errors and HEAD too.
+    """A response says `Connection: close` if the connection ends after it, for errors and HEAD too.
 
-    Why: A client that is not told sends its next request into a connection that ends, and does not
-        know whether it was read (RFC 9112 section 9.6).
+    Why: Otherwise a client sends its next request into a connection that ends, and does not know
+        whether it was read (RFC 9112 section 9.6).
     Hint: Let one variable decide both: what the field Connection says, and whether the loop goes
         on.
     """
     refused = [kind for kind in make_refused(words) if kind.body is None]
     for kind in (*refused, *make_rare(words, server)):
         if kind.method == "HEAD":
-            kind.ask(client)  # If it has a body, what follows it proves nothing.
+            kind.ask(client)  # Fails here if it has a body: what follows would prove nothing.
         connection, word = client.connect(), words.word()
         response = kind.ask_on(connection)
         with about(f"{kind} and the request after it", connection):
@@ -417,7 +421,8 @@ def test_five_hundredth_request_is_like_the_first(
     Why: Load testers and proxies send thousands of requests over one connection. A server may end
         it after a hundred or more, but must say so: `Connection: close` (RFC 9112 section 9.6).
     Hint: What you keep from one request to the next must not grow: no list of requests, no buffer
-        that is never cut, no file that stays open, no function that calls itself for the next one.
+        that is never cut, no file that stays open, no function that calls itself for the next
+        request.
     """
     file = put_file(server, f"{words.word()}.txt", text := words.text(600))
     connection, number = client.connect(), 0
@@ -445,12 +450,12 @@ def test_five_hundredth_request_is_like_the_first(
 @edge
 @waits
 def test_head_has_its_time_from_its_first_byte(client: Client, words: Words) -> None:
-    """The time for a head counts from its first byte, not from the response before it.
+    """The time for a head starts with its first byte, not with the response before it.
 
-    Why: A client may think before it asks. If that time is taken off the time for the head, a
-        client is cut off that was quick enough (RFC 9112 section 9.5).
+    Why: A client may pause before it asks. If the pause counts as time for the head, a client that
+        was quick enough is cut off (RFC 9112 section 9.5).
     Hint: There are two waits: one for the first byte of the next request, and one for the rest of
-        its head. Each has a time of its own.
+        its head. Give each its own time limit.
     """
 
     needed = sum(HEAD_PAUSES)
@@ -473,8 +478,8 @@ def test_head_has_its_time_from_its_first_byte(client: Client, words: Words) -> 
             response = None
         if response is None or response.status == 408:
             fail(
-                f"a request was cut off whose head took {needed:.2f} s, as the client had paused"
-                f" for {THOUGHT:.2f} s before it",
+                f"a request whose head took {needed:.2f} s was cut off, because the client had"
+                f" paused for {THOUGHT:.2f} s before it",
                 f"a response: neither was longer than IDLE_TIMEOUT, {IDLE_TIMEOUT} s",
                 "408 Request Timeout" if response else "the end of the connection",
                 connection=connection,
@@ -488,11 +493,11 @@ def test_head_has_its_time_from_its_first_byte(client: Client, words: Words) -> 
 @edge
 @waits
 def test_client_that_hangs_up_ends_the_connection(client: Client, words: Words) -> None:
-    """When a client closes its side after a response, the server closes the connection, at once.
+    """When a client closes its side after a response, the server closes the connection at once.
 
-    Why: Nothing more will come. A server that does not see it waits for nothing, or reads the end
+    Why: Nothing more will come. A server that does not notice waits for nothing, or reads the end
         again and again without a pause, and takes the processor from everybody else.
-    Hint: `recv` returns `b""` when the client has closed: leave the loop then. Do not go on with
+    Hint: When the client has closed, `recv` returns `b""`: leave the loop then. Do not go on with
         `continue`, and do not wait for more.
     """
     for sent in (b"", b"GET /echo/", request_bytes(f"/echo/{words.word()}", connection=None)):
@@ -520,10 +525,10 @@ def test_body_of_a_refused_request_is_no_request(
 ) -> None:
     """The body of a request that is refused (404, 405, 501) is not taken for the next request.
 
-    Why: The body comes even if nobody wants it. If it stays in the connection, the server reads it
-        as a request: an attacker can hide requests in bodies (RFC 9112 sections 9.3 and 11.2).
-    Hint: Before the next request, read what is left of the body and forget it; or say `Connection:
-        close` and close.
+    Why: The body comes even if nobody wants it. If it is left in the connection, the server reads
+        it as a request: an attacker can hide requests in bodies (RFC 9112 sections 9.3 and 11.2).
+    Hint: Before the next request, read the rest of the body and throw it away; or say
+        `Connection: close` and close.
     """
     file = put_file(server, f"{words.word()}.txt", words.text(20))
     asked = (
@@ -540,7 +545,7 @@ def test_body_of_a_refused_request_is_no_request(
     kinds += kinds[-len(asked) :]
 
     def scene() -> None:
-        """Send each on a connection of its own; the last ones in two pieces: head, and body."""
+        """Send each on its own connection; the last ones in two pieces, head and body."""
         connections = [client.connect() for _ in kinds]
         pairs = list(zip(kinds, connections, strict=True))
         late = pairs[-len(asked) :]
@@ -549,7 +554,7 @@ def test_body_of_a_refused_request_is_no_request(
             connection.send(kind.data[:cut])
         time.sleep(CUT_PAUSE)  # Not a wait for anything: the gap is what is being tested.
         for _, connection in late:
-            with contextlib.suppress(WireError):  # It may have hung up: as good.
+            with contextlib.suppress(WireError):  # It may have hung up, which is as good.
                 connection.send(hidden)
         time.sleep(CUT_PAUSE)  # So that the next request comes in a packet of its own.
         for kind, connection in pairs:
@@ -564,10 +569,10 @@ def test_body_of_a_refused_request_is_no_request(
 @edge
 @waits
 def test_rest_of_what_is_too_long_is_no_request(client: Client, words: Words) -> None:
-    """After 413, 414 or 431, what is left of the request is not taken for the next one.
+    """After 413, 414 or 431, the rest of the request is not taken for the next one.
 
-    Why: The server has stopped reading in the middle. What comes then is the rest of that request,
-        and an attacker chooses what stands in it (RFC 9112 sections 9.6 and 11.2).
+    Why: The server has stopped reading in the middle. What comes next is the rest of that request,
+        and an attacker chooses what it says (RFC 9112 sections 9.6 and 11.2).
     Hint: Close the connection after such a response: say `Connection: close`, and leave the loop.
     """
     long = words.word(LONG_HEAD)
@@ -591,16 +596,16 @@ def test_rest_of_what_is_too_long_is_no_request(client: Client, words: Words) ->
 
 
 def upload_head(target: str, length: int) -> bytes:
-    """Return the head of a POST with a body of `length` bytes, which has yet to come."""
+    """Return the head of a POST with a body of `length` bytes, which is still to come."""
     return request_bytes(target, "POST", [("Content-Length", str(length))], connection=None)
 
 
 @edge
 def test_closes_after_400(client: Client, words: Words) -> None:
-    """After an answer 400 the server closes the connection, and does not say that it stays open.
+    """After a 400 response the server closes the connection, and does not say that it stays open.
 
-    Why: A request that can't be understood has no end that can be trusted: whatever comes next may
-        be a part of it (RFC 9112 section 9.6).
+    Why: Nobody can know where a malformed request ends: whatever comes next may be a part of it
+        (RFC 9112 section 9.6).
     Hint: Treat a malformed request like `Connection: close`: answer, then leave the loop.
     """
     length, name = [("Content-Length", words.word())], words.word()
@@ -623,11 +628,11 @@ def test_closes_after_400(client: Client, words: Words) -> None:
         connection.send(bad)
         response = connection.read_response()
         if bad in rare and response.status != 400:
-            continue  # That it must be refused is a rule of its own.
+            continue  # Whether it must be refused is another rule.
         expect_status(response, 400)
         expect(
             "keep-alive" not in list_connection(response),
-            "the answer 400 says keep-alive, but the connection must end after it",
+            "the 400 response says keep-alive, but the connection must end after it",
             "Connection: close",
             f"Connection: {response.field('Connection')}",
         )
@@ -637,18 +642,18 @@ def test_closes_after_400(client: Client, words: Words) -> None:
 @edge
 @waits
 def test_no_continue_after_the_answer(client: Client, words: Words) -> None:
-    """When a request has its answer, no `100 Continue` follows: it is too late to ask for the body.
+    """After the response no `100 Continue` follows: it is too late to ask for the body.
 
-    Why: A client that sends `Expect: 100-continue` keeps its body back if it hears a 404 instead.
-        It would take what comes then for its next answer (RFC 9110 section 10.1.1).
-    Hint: Close the connection after such an answer: nobody knows whether the body will come.
+    Why: A client that sends `Expect: 100-continue` keeps its body back if it gets a 404 instead. It
+        would take what comes then for its next response (RFC 9110 section 10.1.1).
+    Hint: Close the connection after such a response: nobody knows whether the body will come.
     """
     connection = client.connect()
     fields = [("Expect", "100-continue"), ("Content-Length", "20")]
     connection.send(request_bytes(f"/{words.word()}", "POST", fields, connection=None))
     response = connection.read_response("POST", interim=True)
     if response.status == 100:
-        return  # It asks before it answers: that is as good.
+        return  # It asks for the body first, which is as good.
     expect_refused(response)
     try:
         rest = connection.receive(QUIET)
@@ -659,17 +664,17 @@ def test_no_continue_after_the_answer(client: Client, words: Words) -> None:
 
 @edge
 def test_no_stall_between_requests(client: Client, words: Words, server: Server) -> None:
-    """On a kept connection no answer is held back for 40 ms.
+    """No response on a kept connection is held back for 40 ms.
 
-    Why: If head and body go out by two calls, the system holds the second back until the client has
-        confirmed the first, and the client's system takes 40 ms for that (Nagle's algorithm).
-    Hint: Send head and body by one `sendall`; or call, once for each connection,
+    Why: If head and body are sent by two calls, the system holds the second back until the client
+        has confirmed the first, and the client's system takes 40 ms for that (Nagle's algorithm).
+    Hint: Send head and body with one `sendall`; or call, once for each connection,
         `connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)`.
     """
     file = put_file(server, f"{words.word()}.txt", words.text(3000))
     gets = [Kind(path) for path in (f"/echo/{words.word()}", file)]
     for kind in (*gets, Kind("/echo", "POST", body=words.text(300))):
-        for _ in range(2):  # Only what happens again and again is the server's doing.
+        for _ in range(2):  # Only a delay that comes again is the server's doing.
             first, later = time_answers(client, kind)
             if later < STALL or later < first + STALL:
                 break
@@ -677,15 +682,15 @@ def test_no_stall_between_requests(client: Client, words: Words, server: Server)
             fail(
                 f"on a kept connection each response to {kind} takes {later * 1000:.0f} ms, but on"
                 f" a new one the first takes {first * 1000:.1f} ms",
-                "every answer at once",
+                "every response at once",
                 "a packet that is held back for 40 ms",
             )
 
 
 def time_answers(client: Client, kind: Kind) -> tuple[float, float]:
-    """Return the seconds until the first response on a connection, and at best until later ones.
+    """Return how many seconds the first response on a connection takes, and the fastest later one.
 
-    A packet that is held back is late each time, so the best time tells, and load does not matter.
+    A packet that is held back is late each time. So the best time shows it, whatever the load.
     """
     firsts = []
     for count in (1, 1, 24):
@@ -699,10 +704,10 @@ def time_answers(client: Client, kind: Kind) -> tuple[float, float]:
 
 
 def walk(client: Client, kinds: Iterable[Kind], version: str = "1.1") -> None:
-    """Send all on one connection; fail unless it stays, and each gets what it gets elsewhere.
+    """Send all on one connection; fail unless it stays open, and each gets its usual response.
 
-    What is refused on a connection of its own as well is a matter of other rules: the connection
-    may then end, if the response says so.
+    A request that is refused on its own connection as well is a matter for other rules. The
+    connection may then end, if the response says so.
     """
     connection, before = client.connect(), ""
     wish = "keep-alive" if version == "1.0" else None
@@ -730,7 +735,7 @@ def walk(client: Client, kinds: Iterable[Kind], version: str = "1.1") -> None:
 
 
 def expect_staying(response: Response, version: str = "1.1") -> None:
-    """Fail if the response says close; in HTTP/1.0, unless it says keep-alive."""
+    """Fail if the response says close or, in HTTP/1.0, does not say keep-alive."""
     said = list_connection(response)
     expect(
         "close" not in said,
@@ -748,20 +753,20 @@ def list_connection(response: Response) -> list[str]:
 
 
 def expect_closing(response: Response, said: str = "Connection: close") -> None:
-    """Fail unless the answer says `Connection: close`."""
+    """Fail unless the response says `Connection: close`."""
     value = response.field("Connection")
     expect(
         "close" in list_connection(response),
-        f"the request said {said}, but the answer does not say Connection: close",
+        f"the request said {said}, but the response does not say Connection: close",
         "Connection: close",
         "no Connection field" if value is None else f"Connection: {value}",
     )
 
 
 def expect_last_answer(connection: Connection, words: Words, why: str) -> None:
-    """Fail if the server answers another request, or does not close; `why` it must not.
+    """Fail if the server answers another request, or does not close; `why` says why it must not.
 
-    That another request gets no answer tells an end at once from one by the idle timeout.
+    A server that closes only by its idle timeout still answers the other request.
     """
     with contextlib.suppress(WireError):  # It may have hung up already.
         connection.send(request_bytes(f"/echo/{words.word()}", connection=None))
