@@ -1,4 +1,4 @@
-"""Stage 16, Support HTTP Compression: text travels packed to clients that can unpack it."""
+"""Stage 16, Support HTTP Compression: text is compressed for clients that can unpack it."""
 
 import contextlib
 import dataclasses
@@ -28,16 +28,16 @@ from tester.wire.response import Response
 STAGE = 16
 GZIP = ("Accept-Encoding", "gzip")
 GZIP_MAGIC = b"\x1f\x8b"
-LONG = 2000  # Bytes: so long a text is worth compressing for any server.
+LONG = 2000  # Bytes: a text of this length is worth compressing for any server.
 
 
 def test_compresses_when_gzip_is_accepted(client: Client, words: Words, server: Server) -> None:
     """With `Accept-Encoding: gzip` a long text is compressed, and `Content-Encoding: gzip` says so.
 
-    Why: Text shrinks to a third or less, and so arrives sooner. The field tells the client how the
-        body is packed (RFC 9110 sections 8.4.1.3 and 12.5.3).
-    Hint: `gzip.compress(body)` before you count its length. `zlib.compress` makes something else.
-        Do it in one place, through which the responses of all paths go.
+    Why: Text shrinks to a third of its size or less, and so arrives sooner. The field tells the
+        client how the body is packed (RFC 9110 sections 8.4.1.3 and 12.5.3).
+    Hint: Call `gzip.compress(body)` before you count its length; `zlib.compress` makes something
+        else. Do it in one place, through which the responses of all paths pass.
     """
     plain, packed = Kept(client), Kept(client)
     check_compressed(packed, *make_echo(words), "gzip")
@@ -54,7 +54,7 @@ def test_compresses_when_gzip_is_accepted(client: Client, words: Words, server: 
 def test_does_not_compress_unless_it_is_accepted(
     client: Client, words: Words, server: Server
 ) -> None:
-    """No coding is used that the client does not name; without Accept-Encoding, none at all.
+    """Only a coding that the client names is used; without Accept-Encoding, none at all.
 
     Why: A client that can't unpack the body shows nonsense (RFC 9110 section 12.5.3). curl, for
         one, unpacks nothing unless it is called with `--compressed`.
@@ -70,27 +70,29 @@ def test_does_not_compress_unless_it_is_accepted(
         *make_posts(words),
     ):
         with about(str(kind)[:40]):
-            expect_not_encoded(kind.ask(plain), _describe(None))
+            expect_not_encoded(kind.ask(plain), f"for a request {_describe(None)}")
     for target, _ in (make_echo(words), make_file(words, server, "txt")):
         with about(f"GET {target[:20]}… in HTTP/1.0"):
-            expect_not_encoded(client.ask(target, version="1.0"), _describe(None))
+            expect_not_encoded(
+                client.ask(target, version="1.0"), f"for a request {_describe(None)}"
+            )
 
 
 def test_each_request_says_anew_what_it_accepts(
     client: Client, words: Words, server: Server
 ) -> None:
-    """What one request accepts does not hold for the next, on the same connection or on another.
+    """Each request says for itself what it accepts, on the same connection or on another.
 
-    Why: A proxy sends the requests of many clients over one connection, and each client accepts
+    Why: A proxy sends the requests of many clients over one connection, and each client may accept
         something else.
-    Hint: Look at the fields of this request. If you keep a compressed body for later, keep the
+    Hint: Look only at the fields of this request. If you keep a compressed body for later, keep the
         plain one too, and throw both away when the file changes.
     """
     connection = client.connect()
     wishes = ("gzip", None, "gzip", "identity", words.word(), "gzip", None)
     for target, text in (make_echo(words), make_file(words, server, "txt")):
         for number, accepted in enumerate(wishes):
-            if number == 3:  # For the next one, the server has forgotten this connection.
+            if number == 3:  # The next request comes on a new connection.
                 connection = client.connect()
             with about(f"request {number + 1} {_describe(accepted)}", connection):
                 fields = [] if accepted is None else [("Accept-Encoding", accepted)]
@@ -108,11 +110,11 @@ def test_each_request_says_anew_what_it_accepts(
 
 @edge
 def test_finds_gzip_in_a_list(client: Client, words: Words) -> None:
-    """gzip is found wherever it stands in the list `Accept-Encoding`.
+    """gzip is found anywhere in the list `Accept-Encoding`.
 
-    Why: Browsers name all that they can unpack: `gzip, deflate, br, zstd`. White space around the
-        commas may be there or not (RFC 9110 sections 5.6.1 and 12.5.3).
-    Hint: Split at commas, and cut white space off both ends of each part.
+    Why: Browsers name every coding that they can unpack: `gzip, deflate, br, zstd`. There may be
+        white space around the commas (RFC 9110 sections 5.6.1 and 12.5.3).
+    Hint: Split at commas, and strip white space from both ends of each part.
     """
     target, text = make_echo(words)
     for accepted in ("gzip, deflate, br, zstd", f"{words.word()},gzip", "br ,\tgzip ,deflate"):
@@ -120,10 +122,10 @@ def test_finds_gzip_in_a_list(client: Client, words: Words) -> None:
 
 
 def test_content_length_is_the_compressed_length(client: Client, words: Words) -> None:
-    """`Content-Length` is the number of bytes that travel: the compressed ones.
+    """`Content-Length` is the number of bytes that are sent: the compressed ones.
 
-    Why: The client counts them to know where the next answer begins. With the length of the text
-        before compression it waits for bytes that never come (RFC 9110 section 8.6).
+    Why: The client counts them to know where the next response begins. With the length of the text
+        before compression, it waits for bytes that never come (RFC 9110 section 8.6).
     Hint: Compress first, then count: `body = gzip.compress(body)`, then `len(body)`.
     """
     connection = client.connect()
@@ -136,16 +138,16 @@ def test_content_length_is_the_compressed_length(client: Client, words: Words) -
         expect(
             len(response.body) < len(text),
             f"{len(text)} bytes of text became {len(response.body)} bytes",
-            "a body smaller than the text",
+            "a body that is smaller than the text",
         )
         word = words.word()
         expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
 
 
 def test_unpacks_to_the_same_bytes(client: Client, words: Words, server: Server) -> None:
-    """Whatever the text, what the client unpacks is the same, byte by byte.
+    """Whatever the text, the client unpacks exactly the same bytes.
 
-    Why: Compression must lose nothing. Short texts may travel as they are (packed, they are often
+    Why: Compression must lose nothing. Short texts may be sent as they are (packed, they are often
         longer), but then `Content-Encoding` must not say gzip.
     Hint: Set `Content-Encoding` in the same place where you compress, and nowhere else.
     """
@@ -182,9 +184,10 @@ def test_unpacks_to_the_same_bytes(client: Client, words: Words, server: Server)
 def test_weight_zero_is_a_no(client: Client, words: Words) -> None:
     """`gzip;q=0` says no to gzip; any other weight says yes.
 
-    Why: A client can give each name a weight from 0 to 1: `q=0` is "not this one, ever" (RFC 9110
+    Why: A client can give each name a weight from 0 to 1: `q=0` means "never this one" (RFC 9110
         section 12.4.2).
-    Hint: Split each part of the list at `;`. After `q=`, compare a number: 0.0 and 0.000 are 0.
+    Hint: Split each part of the list at `;`. Compare what follows `q=` as a number: 0.0 and 0.000
+        are 0, too.
     """
     (target, text), plain, packed = make_echo(words), Kept(client), Kept(client)
     for accepted in (
@@ -207,7 +210,7 @@ def test_star_is_a_yes(client: Client, words: Words) -> None:
     """`*` stands for every coding, gzip too, unless its weight is 0.
 
     Why: `Accept-Encoding: *` says "any that you know" (RFC 9110 section 12.5.3).
-    Hint: Look for `gzip` first. Only if it is not in the list does `*` count for it.
+    Hint: Look for `gzip` first. Only if it is not in the list does `*` stand for it.
     """
     (target, text), plain, packed = make_echo(words), Kept(client), Kept(client)
     for accepted in ("*", f"{words.word()}, *;q=0.5", "*;q=0.1,br"):
@@ -221,9 +224,10 @@ def test_highest_weight_wins(client: Client, words: Words, server: Server) -> No
     """The coding with the highest weight is used: `identity;q=1, gzip;q=0.5` means plain.
 
     Why: `identity` stands for the body as it is. A client that gives it a higher weight than gzip
-        can unpack gzip, but would rather not: its processor is slow (RFC 9110 section 12.5.3).
-    Hint: Find the weights of `gzip` and of `identity`, 1 where none is given. Compress if that of
-        gzip is not the lower one, or if `identity` is not in the list.
+        can unpack gzip, but would rather not, perhaps because its processor is slow (RFC 9110
+        section 12.5.3).
+    Hint: Find the weights of `gzip` and of `identity`; a name without a weight has 1. Compress if
+        gzip's weight is not the lower one, or if `identity` is not in the list.
     """
     plain, packed = Kept(client), Kept(client)
     for target, text in (make_echo(words), make_file(words, server, "txt")):
@@ -253,11 +257,11 @@ def test_highest_weight_wins(client: Client, words: Words, server: Server) -> No
 
 @edge
 def test_list_may_come_in_several_lines(client: Client, words: Words) -> None:
-    """Two lines of Accept-Encoding are one list.
+    """Two lines of Accept-Encoding count as one list.
 
-    Why: A field that is a list may come in several lines, and they mean what one line with commas
-        means (RFC 9110 section 5.3).
-    Hint: When you read the fields, join the values of a name that comes again with a comma.
+    Why: A field that is a list may come in several lines. They mean the same as one line with
+        commas (RFC 9110 section 5.3).
+    Hint: When you read the fields and a name comes again, join its values with a comma.
     """
     target, text = make_echo(words)
     for lines in (["gzip", words.word()], [words.word(), "gzip"]):
@@ -269,11 +273,11 @@ def test_list_may_come_in_several_lines(client: Client, words: Words) -> None:
 
 @edge
 def test_names_compare_whole(client: Client, words: Words) -> None:
-    """A name in the list is gzip only as a whole: `gzipped` is not. Letter case does not matter.
+    """A name counts as gzip only as a whole: `gzipped` does not. Letter case does not matter.
 
     Why: Names of codings are compared whole and in any letter case (RFC 9110 section 8.4.1). A name
-        that only contains `gzip` is another coding, which we do not know.
-    Hint: `name.strip().lower() == "gzip"` for each part of the list, not `"gzip" in value`.
+        that only contains `gzip` is another coding, which the server does not know.
+    Hint: Check `name.strip().lower() == "gzip"` for each part of the list, not `"gzip" in value`.
     """
     (target, text), plain, packed = make_echo(words), Kept(client), Kept(client)
     word = words.word(3)
@@ -285,11 +289,11 @@ def test_names_compare_whole(client: Client, words: Words) -> None:
 
 @edge
 def test_says_vary(client: Client, words: Words, server: Server) -> None:
-    """A text says `Vary: Accept-Encoding`, whether it is compressed or not.
+    """A response with text says `Vary: Accept-Encoding`, whether it is compressed or not.
 
-    Why: A cache between client and server may keep an answer for others. `Vary` tells it that who
-        accepts something else gets something else (RFC 9110 section 12.5.5).
-    Hint: Add `Vary: Accept-Encoding` to each answer that you would compress for somebody.
+    Why: A cache between client and server may keep a response for other clients. `Vary` tells it
+        that a client with another Accept-Encoding gets another response (RFC 9110 section 12.5.5).
+    Hint: Add `Vary: Accept-Encoding` to each response that you would compress for some client.
     """
     plain, gzipped = Kept(client), Kept(client)
     always = [Kind(make_echo(words)[0]), Kind(make_file(words, server, "txt")[0])]
@@ -321,7 +325,8 @@ def expect_vary(response: Response, kind: Kind, accepted: str | None) -> None:
 def test_does_not_compress_what_is_packed(client: Client, words: Words, server: Server) -> None:
     """Images and archives are sent as they are, even if the client accepts gzip.
 
-    Why: Their bytes are packed already. To pack them again costs time, and makes them longer.
+    Why: Their bytes are compressed already. To compress them again costs time, and makes them
+        longer.
     Hint: Compress by content type: `text/…`, `application/json` and `image/svg+xml`; no others.
     """
     for extension in ("png", "jpg", "zip", "gz"):
@@ -333,7 +338,7 @@ def test_does_not_compress_what_is_packed(client: Client, words: Words, server: 
                 packed = unpack(response.body, len(data))
                 expect(packed != data, f"a .{extension} file was compressed again", "its own bytes")
         expect_body(response, data)
-        if extension != "gz":  # Of a file that was packed beforehand, a server may say so.
+        if extension != "gz":  # A server may say that a .gz file is gzip.
             expect_not_encoded(response, f"for a .{extension} file")
 
 
@@ -341,9 +346,9 @@ def test_does_not_compress_what_is_packed(client: Client, words: Words, server: 
 def test_head_says_the_same_as_get(client: Client, words: Words, server: Server) -> None:
     """HEAD says the same `Content-Length` and `Content-Encoding` as GET, with gzip and without.
 
-    Why: HEAD is for clients that want to know beforehand what GET would bring. It may leave out a
-        length that is not known yet, but it must not say another (RFC 9110 section 9.3.2).
-    Hint: Build the whole response as for GET, compressed body and all. Then send only its head.
+    Why: HEAD is for clients that want to know beforehand what GET would return. It may leave out a
+        length that is not known yet, but it must not give a wrong one (RFC 9110 section 9.3.2).
+    Hint: Build the whole response as for GET, with the body compressed. Then send only its head.
     """
     wholes, heads = client.kept, Kept(client)
     kinds = Kind(make_echo(words)[0]), Kind(make_file(words, server, "txt")[0])
@@ -381,7 +386,7 @@ def make_long(words: Words, server: Server) -> list[Kind]:
 
 
 def make_echo(words: Words, more: str = "") -> tuple[str, bytes]:
-    """Return a target, and the long text with which it is answered."""
+    """Return a target, and the long text that its response must have."""
     text = words.text(LONG).replace(b"\n", b" ") + more.encode()
     return f"/echo/{quote(text)}", text
 
@@ -395,7 +400,7 @@ def make_file(
 
 
 def ask(client: Client | Kept, target: str, accepted: str | None, method: str = "GET") -> Response:
-    """Ask for `target` with this Accept-Encoding, None for no such field."""
+    """Ask for `target` with this Accept-Encoding; with None, the request has no such field."""
     fields = [] if accepted is None else [("Accept-Encoding", accepted)]
     with naming_the_length():
         return client.ask(target, method, fields)
@@ -403,7 +408,7 @@ def ask(client: Client | Kept, target: str, accepted: str | None, method: str = 
 
 @contextlib.contextmanager
 def naming_the_length() -> Iterator[None]:
-    """Where an answer breaks off, say so if Content-Length counts the text and not the bytes."""
+    """If a response breaks off, say so if Content-Length counts the text, not what is sent."""
     try:
         yield
     except WireError as error:
@@ -413,8 +418,8 @@ def naming_the_length() -> Iterator[None]:
         with contextlib.suppress(EOFError, zlib.error):
             if head and len(text := unpack(body)):
                 fail(
-                    f"Content-Length counts the {len(text)} bytes of the text, but compressed they"
-                    f" are {len(body)}: the client waits for more",
+                    f"Content-Length counts the {len(text)} bytes of the text, but the compressed"
+                    f" body has {len(body)}: the client waits for more",
                     f"Content-Length: {len(body)}",
                     f"a body of {len(body)} bytes, and then nothing more",
                     connection=error.connection,
@@ -436,7 +441,7 @@ def check_compressed(client: Client | Kept, target: str, text: bytes, accepted: 
 
 
 def check_plain(client: Client | Kept, target: str, text: bytes, accepted: str | None) -> None:
-    """Ask, and fail unless the response is `text` as it is, or in another coding that will do."""
+    """Ask, and fail unless the response is `text` as it is, or in a coding that is accepted."""
     expect_plain(ask(client, target, accepted), text, accepted)
 
 
@@ -469,7 +474,7 @@ def expect_compressed(response: Response, text: bytes, accepted: str) -> None:
         )
     expect(
         list_codings(response),
-        f"the text is not compressed {_describe(accepted)}",
+        f"the text is not compressed for a request {_describe(accepted)}",
         "Content-Encoding: gzip",
         f"{len(response.body)} bytes of plain text",
     )
@@ -479,23 +484,24 @@ def expect_compressed(response: Response, text: bytes, accepted: str) -> None:
 def expect_plain(response: Response, text: bytes, accepted: str | None) -> None:
     """Fail unless the body is `text` as it is, or in a coding that the client names."""
     if response.status == 406 and weigh(accepted, "identity") == 0:
-        return  # Nothing will do, the plain text neither: so it may say so.
+        return  # The client accepts nothing, not even plain text: 406 is right.
     expect_status(response, 200)
     least = weigh(accepted, "identity") or 0
     if any((weigh(accepted, coding) or 0) < least for coding in list_codings(response)):
-        expect_not_encoded(response, _describe(accepted))
+        expect_not_encoded(response, f"for a request {_describe(accepted)}")
     expect_unpacked(response, text, accepted)
 
 
 def expect_unpacked(response: Response, text: bytes | None, accepted: str | None) -> None:
-    """Fail unless the body, unpacked as it says, is `text` (None: whatever it is).
+    """Fail unless the body, unpacked as it says, is `text`; None stands for any text.
 
-    And unless the client accepts the coding. What we can't unpack (br, zstd) is not looked into.
+    Fail also if the client does not accept the coding. What we cannot unpack (br, zstd) is not
+    looked into.
     """
     codings = list_codings(response)
     for coding in codings:
         if not weigh(accepted, coding):
-            expect_not_encoded(response, _describe(accepted))
+            expect_not_encoded(response, f"for a request {_describe(accepted)}")
     body, asked = response.body, None if text is None else len(text)
     for coding in reversed(codings):
         if coding not in UNPACK:
@@ -506,12 +512,12 @@ def expect_unpacked(response: Response, text: bytes | None, accepted: str | None
     if body != text and body.startswith(GZIP_MAGIC) and not text.startswith(GZIP_MAGIC):
         if codings:
             fail("the body is compressed twice", "the text, compressed once")
-        fail(f"the text is compressed {_describe(accepted)}", "the text as it is")
+        fail(f"the text is compressed for a request {_describe(accepted)}", "the text as it is")
     expect_body(dataclasses.replace(response, body=body), text)
 
 
 def unpack_gzip(body: bytes, asked: int | None) -> bytes:
-    """Return what is in `body`, `asked` bytes if known. Raises CheckFailed if it is not gzip."""
+    """Return `body` unpacked; `asked` is its length, if known. Raises CheckFailed."""
     wanted, got = "a body in gzip format: it begins with 1f 8b", f"{body[:20]!r}"
     if not body.startswith(GZIP_MAGIC):
         for bits, name in ((15, "zlib"), (-15, "raw deflate")):
@@ -522,13 +528,13 @@ def unpack_gzip(body: bytes, asked: int | None) -> bytes:
     try:
         return unpack(body, asked)
     except EOFError:
-        fail("the compressed body breaks off: was the compressor closed before you sent?", wanted)
+        fail("the compressed body breaks off: was the compressor closed before sending?", wanted)
     except zlib.error as error:
         fail(f"the compressed body can't be unpacked: {error}", wanted)
 
 
 def unpack_deflate(body: bytes, asked: int | None) -> bytes:
-    """Do the same for deflate, which is the zlib format (RFC 9110 section 8.4.1.2)."""
+    """Return `body` unpacked as deflate, which is the zlib format (RFC 9110 section 8.4.1.2)."""
     try:
         return unpack(body, asked, zlib.MAX_WBITS)
     except (EOFError, zlib.error) as error:
@@ -555,7 +561,7 @@ def expect_not_encoded(response: Response, when: str) -> None:
 
 
 def _describe(accepted: str | None) -> str:
-    """Return how the request was made."""
+    """Return in words which Accept-Encoding the request has."""
     if accepted is None:
-        return "without Accept-Encoding in the request"
+        return "without Accept-Encoding"
     return f"with Accept-Encoding: {accepted}".rstrip(" :") + ("" if accepted else " empty")
