@@ -33,7 +33,7 @@ MISTAKES = (
                 ),
             ),
         ),
-        words="the order of the requests counts",
+        words="it got the response to request",
         row=66,
     ),
     Mistake(

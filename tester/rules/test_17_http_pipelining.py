@@ -18,13 +18,13 @@ CUT_PAUSE = 0.03  # Seconds between two pieces, so that the first is read before
 
 
 def test_answers_three_requests_sent_together(client: Client, words: Words) -> None:
-    """Three requests that come in one packet get three answers, in order.
+    """Three requests that come in one packet get three responses, in order.
 
-    Why: A client need not wait for an answer before it sends the next request. One `recv` may then
+    Why: A client need not wait for a response before it sends the next request. One `recv` may then
         bring several requests (RFC 9112 section 9.3.2).
-    Hint: Keep one buffer per connection. Take one request out of it, and leave what comes after it
-        there: it is the beginning of the next. Call `recv` only if no whole request is in the
-        buffer.
+    Hint: Keep one buffer for each connection. Take one request out of it, and leave there what
+        comes after it: that is the beginning of the next. Call `recv` only if the buffer does not
+        hold a whole request.
     """
     texts = [words.word() for _ in range(3)]
     connection = client.connect()
@@ -33,7 +33,7 @@ def test_answers_three_requests_sent_together(client: Client, words: Words) -> N
     client.expect_nothing_more(connection)
     connection = client.connect()
     connection.send(join_requests([f"/{texts[0]}", f"/echo/{texts[1]}"]))
-    with about("a path that is not known, and a request behind it", connection):
+    with about("an unknown path, and a request after it", connection):
         response = connection.read_response()
         expect_status(response, 404)
         if not says_close(response):
@@ -41,12 +41,12 @@ def test_answers_three_requests_sent_together(client: Client, words: Words) -> N
 
 
 def test_answers_a_hundred_requests_in_order(client: Client, words: Words, server: Server) -> None:
-    """A hundred requests sent together get a hundred answers, in the order of the requests.
+    """A hundred requests sent together get a hundred responses, in the order of the requests.
 
-    Why: Nothing in an answer says which request it belongs to: only the order does. A short answer
-        must wait for a long one before it (RFC 9112 section 9.3.2).
-    Hint: Answer the requests of one connection one after the other, in one thread, and make no
-        thread per request. No request may be lost when `recv` ends in the middle of one.
+    Why: Nothing in a response says which request it belongs to: only the order does. A short
+        response must wait for a long one before it (RFC 9112 section 9.3.2).
+    Hint: Answer the requests of one connection one after the other, in one thread. Do not start a
+        thread for each request. Lose no request when `recv` ends in the middle of one.
     """
     targets, bodies = [], []
     for number in range(100):
@@ -68,8 +68,9 @@ def test_requests_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
     """It does not matter where the bytes of the requests are cut into packets.
 
     Why: TCP carries a stream of bytes, not messages. A packet may end inside a line, between CR and
-        LF, or in a body, with half of the next request after it (RFC 9112 section 2.2).
-    Hint: Add what `recv` returns to the buffer, then look into the whole buffer. Never look only at
+        LF, or in a body; the next one may then hold the rest and half of the next request (RFC 9112
+        section 2.2).
+    Hint: Add what `recv` returns to the buffer, then search the whole buffer. Never look only at
         the bytes that came last.
     """
     one, other, body = words.word(), words.word(), b"\r\n" + words.text(12) + b"\r\n\r\n"
@@ -84,7 +85,7 @@ def test_requests_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
     wanted = [one.encode(), body, other.encode()]
 
     def scene() -> None:
-        """Send it in two pieces, cut at each place on a connection of its own."""
+        """Send them in two pieces, cut at another place on each connection."""
         connections = {cut: client.connect() for cut in sorted(cuts)}
         for cut, connection in connections.items():
             connection.send(data[:cut])
@@ -104,11 +105,12 @@ def test_requests_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
 
 
 def test_answers_what_follows_a_body(client: Client, words: Words) -> None:
-    """A POST with its body, and the GET directly after it, are both answered.
+    """A POST with its body and the GET right after it are both answered.
 
     Why: The body ends after as many bytes as Content-Length says, and the very next byte begins the
         next request (RFC 9112 sections 6.3 and 9.3.2).
-    Hint: Take the body out of the same buffer as the head, and not a byte more than Content-Length.
+    Hint: Take the body out of the same buffer as the head: exactly as many bytes as Content-Length
+        says.
     """
     body = words.text(40) + request_bytes(f"/echo/{words.word()}", connection=None)
     one, other, name = words.word(), words.word(), f"{words.word()}.txt"
@@ -133,12 +135,12 @@ def test_answers_what_follows_a_body(client: Client, words: Words) -> None:
 
 @edge
 def test_sees_what_the_request_before_has_done(client: Client, words: Words) -> None:
-    """A GET directly after a POST sees what the POST has stored.
+    """A GET right after a POST sees what the POST has stored.
 
     Why: Only requests that change nothing may be worked on at the same time. What follows a POST
-        has to wait until it is done (RFC 9112 section 9.3.2).
-    Hint: Answer a request before you begin with the next one. In a server that works on several at
-        once, wait after each POST.
+        has to wait until the POST is done (RFC 9112 section 9.3.2).
+    Hint: Answer a request before you begin the next one. A server that works on several at once
+        must wait until each POST is done.
     """
     connection, name = client.connect(), f"{words.word()}.txt"
     bodies = [words.text(30), words.text(70_000), words.text(20)]
@@ -161,8 +163,8 @@ def test_every_kind_of_request_may_be_sent_together(
 ) -> None:
     """Requests for all paths, with GET and POST, are answered in order when they come together.
 
-    Why: A proxy sends over one connection what many clients ask for. Where one request ends and the
-        next begins does not depend on what is asked for (RFC 9112 section 9.3.2).
+    Why: A proxy sends the requests of many clients over one connection. Where one request ends and
+        the next begins does not depend on what it asks for (RFC 9112 section 9.3.2).
     Hint: Read every request in one place, before you look at its path: first the head, then as many
         bytes as its Content-Length says.
     """
@@ -177,10 +179,10 @@ def test_head_and_other_methods_may_be_sent_together(
 ) -> None:
     """HEAD, OPTIONS and requests that are refused are answered in order, too.
 
-    Why: A response to HEAD has no body, so the next response begins directly after its head. If the
-        client and the server disagree, all that follows is lost (RFC 9112 section 6.3).
-    Hint: Leave out the body for HEAD in the place where all responses are sent, those to errors
-        too. A request that is refused ends the connection only if its response says so.
+    Why: A response to HEAD has no body, so the next response begins right after its head. If client
+        and server disagree about that, everything after it is lost (RFC 9112 section 6.3).
+    Hint: Leave out the body for HEAD in the place where all responses are sent, errors too. A
+        request that is refused ends the connection only if its response says so.
     """
     rare = [*make_rare(words, server), *make_refused(words)]
     kinds = [kind for one in rare for kind in (one, Kind(f"/echo/{words.word()}"))]
@@ -190,11 +192,11 @@ def test_head_and_other_methods_may_be_sent_together(
 def test_nothing_after_connection_close_is_answered(
     client: Client, words: Words, server: Server
 ) -> None:
-    """What comes after a request with `Connection: close` is neither answered nor done.
+    """Requests after one with `Connection: close` are neither answered nor carried out.
 
-    Why: Such a request is the last one. What follows it does not count, and the client can't know
-        whether it was done (RFC 9112 section 9.6).
-    Hint: Leave the loop after that answer, and throw the rest of the buffer away.
+    Why: Such a request is the last one. What follows it does not count, and the client could not
+        know whether it was carried out (RFC 9112 section 9.6).
+    Hint: Leave the loop after that response, and throw the rest of the buffer away.
     """
     for method, path, options in (
         ("GET", f"/echo/{words.word()}", {"connection": "close"}),
@@ -216,11 +218,11 @@ def test_nothing_after_connection_close_is_answered(
         old = "version" in options
         why = "a request came in HTTP/1.0" if old else "a request said Connection: close"
         with about(f"{method} {path}, the last request", connection):
-            connection.read_response()  # Or 400, as more comes than the client has announced.
+            connection.read_response()  # It may be 400, as more comes than the client announced.
             expect_no_more_answers(connection, why)
         if (server.public / name).exists():
             fail(
-                f"{why}, but the POST after it was carried out: {name} is there",
+                f"{why}, but the POST after it was carried out: {name} exists",
                 "no such file",
                 connection=connection,
             )
@@ -228,11 +230,11 @@ def test_nothing_after_connection_close_is_answered(
 
 @edge
 def test_bad_request_in_the_middle(client: Client, words: Words) -> None:
-    """Requests before a malformed one are answered, it gets 400, and then the connection ends.
+    """Requests before a malformed one are answered. Then it gets 400, and the connection ends.
 
-    Why: What came before it is in order, and must not be lost. Where the malformed one ends is
-        unknown, so nothing after it can be trusted (RFC 9112 sections 2.2 and 9.6).
-    Hint: Answer each request before you look at the next; after 400, close.
+    Why: The requests before it are in order, and must not be lost. Nobody knows where the malformed
+        one ends, so nothing after it can be trusted (RFC 9112 sections 2.2 and 9.6).
+    Hint: Answer each request before you look at the next. After 400, close.
     """
     one, other = words.word(), words.word()
     for bad in (
@@ -256,9 +258,9 @@ def test_bad_request_in_the_middle(client: Client, words: Words) -> None:
 def test_skips_an_empty_line_before_a_request(client: Client, words: Words) -> None:
     """An empty line before a request is skipped.
 
-    Why: Some old clients send CR LF after the body of a POST. It belongs to nothing (RFC 9112
-        section 2.2).
-    Hint: If a request begins with `\\r\\n`, drop these two bytes before you look for its end.
+    Why: Some old clients send an extra CR LF after the body of a POST. It does not belong to any
+        request (RFC 9112 section 2.2).
+    Hint: If a request begins with `\\r\\n`, drop those two bytes before you look for its end.
     """
     one, other, body = words.word(), words.word(), words.text(20)
     connection = client.connect()
@@ -274,7 +276,7 @@ def test_skips_an_empty_line_before_a_request(client: Client, words: Words) -> N
 
 
 def join_requests(targets: list[str]) -> bytes:
-    """Return GET requests for `targets`, of which the last says `Connection: close`."""
+    """Return GET requests for `targets`; the last one says `Connection: close`."""
     requests = [request_bytes(target, connection=None) for target in targets[:-1]]
     return b"".join([*requests, request_bytes(targets[-1])])
 
@@ -282,7 +284,7 @@ def join_requests(targets: list[str]) -> bytes:
 def check_together(client: Client, kinds: list[Kind]) -> None:
     """Send all at once; fail unless each gets, in order, what it gets on its own connection.
 
-    After a response that says close, what is left is sent again on another connection.
+    After a response that says close, the rest is sent again on another connection.
     """
     alone = [kind.ask(client) for kind in kinds]
     start = 0
@@ -303,14 +305,15 @@ def check_together(client: Client, kinds: list[Kind]) -> None:
 
 
 def expect_answers(connection: Connection, wanted: list[bytes], how: str = "sent together") -> None:
-    """Fail unless the next answers are 200, with these bodies, in this order."""
+    """Fail unless the next responses are 200, with these bodies, in this order."""
     for number, body in enumerate(wanted, 1):
         with about(f"request {number} of {len(wanted)}, {how}", connection):
             response = connection.read_response()
             if response.body != body and response.body in wanted:
                 other = wanted.index(response.body) + 1
                 fail(
-                    f"it got the answer to request {other}, but the order of the requests counts",
+                    f"it got the response to request {other}, but responses must keep the order of"
+                    " the requests",
                     f"{body[:60]!r}",
                     f"{response.body[:60]!r}",
                 )
