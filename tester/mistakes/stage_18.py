@@ -77,7 +77,7 @@ MISTAKES = (
                 'response.body = make_chunks(iter([b"".join(response.body)]))',
             ),
         ),
-        words="the five lines came in 1 chunks",
+        words="the five lines did not come in one chunk each",
     ),
     Mistake(
         stage=18,
@@ -553,7 +553,7 @@ MISTAKES = (
                 "        response.body = make_chunks(iter(()))  # All",
             ),
         ),
-        words="the answer to HEAD has a body",
+        words="the response to HEAD has a body",
     ),
     Mistake(
         stage=18,

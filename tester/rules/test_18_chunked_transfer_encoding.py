@@ -1,4 +1,4 @@
-"""Stage 18, Chunked Transfer Encoding: bodies whose length nobody knows beforehand."""
+"""Stage 18, Chunked Transfer Encoding: bodies whose length is not known beforehand."""
 
 import contextlib
 import select
@@ -30,9 +30,9 @@ from tester.wire.response import Response
 STAGE = 18
 CHUNKED = [("Transfer-Encoding", "chunked")]
 TICKS = [b"tick 1", b"tick 2", b"tick 3", b"tick 4", b"tick 5"]
-FIRST_BEFORE_LAST = 0.15  # Seconds at least from the first line to the last; they should be 0.4.
-END_OF_UPLOAD = 10.0  # Seconds until the server must have noticed that a client has left.
-TRIES = 4  # Times that streams run side by side before they are called late.
+FIRST_BEFORE_LAST = 0.15  # Seconds from the first line to the last, at least; 0.4 is right.
+END_OF_UPLOAD = 10.0  # Seconds within which the server must notice that a client has left.
+TRIES = 4  # How often streams run side by side before they are called late.
 LONG_LINE = 80 * 1024  # Bytes: more than any server needs to read between two chunks.
 TRAILERS = 8192  # Lines of 1 KB: more than any server needs to read after a body.
 MEGABYTE = 1_000_000
@@ -42,18 +42,18 @@ MEGABYTE = 1_000_000
 def test_stream_sends_chunks(client: Client) -> None:
     """`GET /stream` sends the lines `tick 1` to `tick 5`, each in a chunk of its own.
 
-    Why: A server that makes a body bit by bit knows its length only at the end. So each piece
+    Why: A server that makes a body piece by piece knows its length only at the end. So each piece
         travels with its own size, in hexadecimal digits, and a piece of size 0 ends the body
         (RFC 9112 section 7.1).
-    Hint: For each line send `f"{len(line):x}\\r\\n"`, the line, `\\r\\n`; at the end
-        `0\\r\\n\\r\\n`. The head says `Transfer-Encoding: chunked`, and has no Content-Length.
+    Hint: For each line send `f"{len(line):x}\\r\\n"`, the line, and `\\r\\n`; at the end send
+        `0\\r\\n\\r\\n`. The head says `Transfer-Encoding: chunked` and has no Content-Length.
     """
     response = client.ask("/stream")
     expect_status(response, 200)
-    expect_no_field(response, "Content-Length", "though nobody knows the length beforehand")
+    expect_no_field(response, "Content-Length", "though its length is not known beforehand")
     expect(
         response.framing == "chunked",
-        "the answer has no Transfer-Encoding: chunked",
+        "the response has no Transfer-Encoding: chunked",
         "Transfer-Encoding: chunked",
         f"Transfer-Encoding: {response.field('Transfer-Encoding') or 'missing'}",
     )
@@ -61,7 +61,7 @@ def test_stream_sends_chunks(client: Client) -> None:
     lines = [chunk.rstrip(b"\r\n") for chunk in response.chunks]
     expect(
         lines == TICKS,
-        f"the five lines came in {len(lines)} chunks, and not one in each",
+        f"the five lines did not come in one chunk each, but in {len(lines)} in all",
         repr(TICKS),
         repr(lines)[:200],
     )
@@ -69,14 +69,14 @@ def test_stream_sends_chunks(client: Client) -> None:
 
 @waits
 def test_first_line_comes_well_before_the_last(client: Client) -> None:
-    """Each line of `/stream` is sent when it is ready: the first long before the last.
+    """Each line of `/stream` is sent as soon as it is ready: the first long before the last.
 
     Why: This is what chunks are for: the client sees the first results while the server still works
         on the others.
     Hint: Send each chunk as soon as you have the line, and wait 0.1 s (`time.sleep(0.1)`) between
-        two lines. Do not collect them.
+        two lines. Do not collect the lines.
     """
-    for _ in range(3):  # A machine under load may be late with both; then they look as one.
+    for _ in range(3):  # On a busy machine both may be late, and come together.
         connection = client.connect()
         connection.send(request_bytes("/stream"))
         response = connection.read_response()
@@ -97,8 +97,8 @@ def test_first_line_comes_well_before_the_last(client: Client) -> None:
 def test_connection_is_usable_after_a_stream(client: Client, words: Words) -> None:
     """After the last chunk the connection can be used for the next request.
 
-    Why: The last chunk tells where the body ends, so the connection need not end for that (RFC 9112
-        section 9.3).
+    Why: The last chunk shows where the body ends, so the connection does not have to end for that
+        (RFC 9112 section 9.3).
     Hint: End the body with exactly `0\\r\\n\\r\\n`, and stay in the loop.
     """
     word, other = words.word(), words.word()
@@ -129,11 +129,11 @@ def test_connection_is_usable_after_a_stream(client: Client, words: Words) -> No
 
 @waits
 def test_stream_bears_the_usual_fields(client: Client) -> None:
-    """The response with the stream has `Date` and `Server`, as every response has.
+    """The response to `/stream` has `Date` and `Server`, like every other response.
 
     Why: A response whose length is not known is written in another way than all others, and a field
         is easily forgotten there (RFC 9110 section 6.6.1).
-    Hint: Let all responses go through the one function that writes heads.
+    Hint: Let all responses pass through the one function that writes heads.
     """
     response = client.ask("/stream")
     expect_said(response, "Date", "the time of the response")
@@ -144,8 +144,8 @@ def test_stream_bears_the_usual_fields(client: Client) -> None:
 def test_stream_is_one_path(client: Client, words: Words) -> None:
     """`/stream` with a query is the stream too; `/streams`, `/strea` and `/stream/x` are 404.
 
-    Why: The query is not a part of the path, and a path is only itself (RFC 9110 section 4.2).
-    Hint: Look up `/stream` where you look up the other pages: after the query has been cut off.
+    Why: The query is not a part of the path, and only the whole path counts (RFC 9110 section 4.2).
+    Hint: Look up `/stream` where you look up the other pages, after you have cut off the query.
     """
     response = client.ask(f"/stream?{words.word()}={words.word()}")
     expect_status(response, 200)
@@ -158,8 +158,8 @@ def test_stream_is_one_path(client: Client, words: Words) -> None:
 def test_stream_has_no_other_methods(client: Client, words: Words) -> None:
     """POST and DELETE for `/stream` get 405, and `Allow` names GET.
 
-    Why: A method that a path does not have is refused, and the client is told which it has (RFC
-        9110 section 15.5.6).
+    Why: A method that a path does not have is refused, and `Allow` says which methods it has
+        (RFC 9110 section 15.5.6).
     Hint: Put `/stream` into the same table as the other paths, under GET.
     """
     for method in ("POST", "DELETE", "PUT"):
@@ -173,18 +173,18 @@ def test_stream_has_no_other_methods(client: Client, words: Words) -> None:
                         response,
                         "Allow",
                         lambda value: "GET" in [name.strip() for name in value.split(",")],
-                        "GET, and what else there is",
+                        "GET, and the other methods that there are",
                     )
 
 
 @waits
 def test_stream_is_what_its_coding_says(client: Client, words: Words) -> None:
-    """A client that accepts gzip gets the five lines of `/stream`, compressed or not, as it says.
+    """The five lines of `/stream` are compressed exactly when `Content-Encoding` says so.
 
     Why: `Content-Encoding: gzip` promises that the chunks, put together, are in gzip format. If
-        they are not, the client can show nothing (RFC 9110 section 8.4).
-    Hint: Say gzip only where you compress. A compressor may return nothing for a piece: do not
-        send that as a chunk, since a chunk of no bytes ends the body.
+        they are not, the client can't show anything (RFC 9110 section 8.4).
+    Hint: Say gzip only where you compress. A compressor may return nothing for a piece. Do not send
+        that as a chunk: a chunk of 0 bytes ends the body.
     """
     lines = b"".join(line + b"\n" for line in TICKS)
     connections = [client.connect() for _ in range(3)]
@@ -207,8 +207,8 @@ def test_stream_is_what_its_coding_says(client: Client, words: Words) -> None:
 def test_http_1_0_gets_no_chunks(client: Client) -> None:
     """A client that speaks HTTP/1.0 gets the lines without chunks.
 
-    Why: HTTP/1.0 knows no chunks: the client would take their sizes for a part of the text (RFC
-        9112 section 6.1).
+    Why: HTTP/1.0 does not have chunks: the client would take their sizes for a part of the text
+        (RFC 9112 section 6.1).
     Hint: If the request line says HTTP/1.0, send the lines as they are, without Transfer-Encoding,
         and close the connection after the last one.
     """
@@ -219,10 +219,10 @@ def test_http_1_0_gets_no_chunks(client: Client) -> None:
     connection, head = client.connect(), b""
     connection.send(request_bytes("/stream", version="1.0", connection="keep-alive"))
     while b"\r\n\r\n" not in head and (data := connection.receive()):
-        head += data  # Its head alone: how such a stream ends is a rule of its own.
+        head += data  # Only its head: how such a stream ends is another rule.
     if b"\ntransfer-encoding:" in head.lower():
         fail(
-            "the answer has Transfer-Encoding, though the request came in HTTP/1.0",
+            "the response has Transfer-Encoding, though the request came in HTTP/1.0",
             "no field Transfer-Encoding",
             "chunks, for a client that asked for keep-alive in HTTP/1.0",
             connection=connection,
@@ -234,9 +234,9 @@ def test_http_1_0_gets_no_chunks(client: Client) -> None:
 def test_stream_for_http_1_0_ends_the_connection(client: Client, words: Words) -> None:
     """`/stream` in HTTP/1.0 ends with the connection, even if the client asks for keep-alive.
 
-    Why: Without chunks and without a length, only the end of the connection tells where the body
-        ends. If it stays open, the client waits in vain (RFC 9112 sections 6.3 and 9.3).
-    Hint: Keep an HTTP/1.0 connection open only if the answer has a Content-Length.
+    Why: Without chunks and without a length, only the end of the connection shows where the body
+        ends. If it stays open, the client waits forever (RFC 9112 sections 6.3 and 9.3).
+    Hint: Keep an HTTP/1.0 connection open only if the response has a Content-Length.
     """
     connection = client.connect()
     connection.send(request_bytes("/stream", version="1.0", connection="keep-alive"))
@@ -245,7 +245,7 @@ def test_stream_for_http_1_0_ends_the_connection(client: Client, words: Words) -
         came += piece
     expect(TICKS[-1] in came, "the connection ended before the last line of the stream")
     if b"\r\ncontent-length:" in came.lower():
-        return  # Who collects the lines first can tell how long they are, and stay.
+        return  # A server that collects the lines first knows their length, and may stay.
     with contextlib.suppress(WireError):  # It has hung up, as it should.
         connection.send(request_bytes(f"/echo/{words.word()}", connection=None))
     expect_no_more_answers(connection, "only the end of the connection ends this stream")
@@ -254,10 +254,10 @@ def test_stream_for_http_1_0_ends_the_connection(client: Client, words: Words) -
 def test_decodes_a_chunked_body(client: Client, words: Words) -> None:
     """A request body that comes in chunks is put together: `POST /echo` sends back what is in them.
 
-    Why: A client, too, may not know the length of what it sends. Then it says `Transfer-Encoding:
-        chunked`, and no Content-Length (RFC 9112 section 7.1).
-    Hint: Read a line: the size. Read so many bytes, then the CR LF after them. Again, until the
-        size is 0; then read on to an empty line.
+    Why: A client may not know the length of what it sends either. Then it says
+        `Transfer-Encoding: chunked`, and no Content-Length (RFC 9112 section 7.1).
+    Hint: Read a line: it holds the size. Read that many bytes, then the CR LF after them. Repeat
+        until the size is 0, then read up to the empty line.
     """
     tricky = b"0\r\n\r\n" + words.text(6) + b"\r\n5\r\n"
     for pieces in (
@@ -273,11 +273,11 @@ def test_decodes_a_chunked_body(client: Client, words: Words) -> None:
 
 
 def test_stores_a_chunked_body(client: Client, words: Words, server: Server) -> None:
-    """`POST /files/NAME` stores what was in the chunks: 1 MB in a thousand of them, too.
+    """`POST /files/NAME` stores what is in the chunks, even 1 MB in about 1,000 of them.
 
-    Why: A handler must not see how a body has travelled: it gets the bytes, and nothing of the
-        chunks around them (RFC 9112 section 7.1).
-    Hint: Let the same function give the body to every handler, whichever way it came.
+    Why: A handler must not see how a body was sent: it gets the bytes, and nothing of the chunks
+        around them (RFC 9112 section 7.1).
+    Hint: Let one function give the body to every handler, whichever way it came.
     """
     large = words.data(MEGABYTE)
     pieces = [large[start : start + 1009] for start in range(0, len(large), 1009)]
@@ -299,12 +299,12 @@ def test_stores_a_chunked_body(client: Client, words: Words, server: Server) -> 
 
 
 def test_connection_is_usable_after_chunks(client: Client, words: Words) -> None:
-    """After a chunked body the connection can be used: on both paths, with a query, and empty.
+    """After a chunked body, even an empty one, the connection can be used again.
 
     Why: The last chunk and the empty line after it end the body. The next byte begins the next
         request (RFC 9112 section 7.1).
-    Hint: Read all of it: the last chunk, and then lines up to the empty one. Do so also for a
-        handler that does not look at the body.
+    Hint: Read all of it: the last chunk, and then lines up to the empty one. Do so even if the
+        handler does not look at the body.
     """
     connection, query = client.connect(), f"?{words.word()}={words.word()}"
     for pieces in ([], [words.text(30)], [words.text(5), words.data(70_000)]):
@@ -326,9 +326,9 @@ def test_connection_is_usable_after_chunks(client: Client, words: Words) -> None
 def test_size_is_hexadecimal(client: Client, words: Words) -> None:
     """A chunk's size is read as a hexadecimal number: `a` and `A` are 10, `10` is 16.
 
-    Why: Sixteen digits, 0 to 9 and a to f, make short sizes. Both letter cases count
-        (RFC 9112 section 7.1).
-    Hint: `int(size, 16)`.
+    Why: Sixteen digits, 0 to 9 and a to f, keep sizes short. Capital letters and small letters mean
+        the same (RFC 9112 section 7.1).
+    Hint: Use `int(size, 16)`.
     """
     random = (f"{words.randint(10, 15):x}", f"{words.randint(10, 15):X}")
     for size in (*random, "a", "A", "10"):
@@ -340,7 +340,8 @@ def test_chunks_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
 
     Why: A packet may end inside a size, between CR and LF, or in a chunk's data; and the next
         request may come in the same packet as the last chunk (RFC 9112 section 9.3.2).
-    Hint: Read from one buffer per connection, and call `recv` only if what you need is not in it.
+    Hint: Read from one buffer for each connection, and call `recv` only if what you need is not in
+        it.
     """
     pieces, word = [words.text(26), b"\r\n" + words.text(9)], words.word()
     head = request_bytes("/echo", "POST", CHUNKED, connection=None)
@@ -351,10 +352,10 @@ def test_chunks_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
     echo, before = b"".join(pieces), request_bytes(f"/echo/{word}", connection=None)
 
     def scene() -> None:
-        """Send it in two pieces, cut at each place on a connection of its own.
+        """Send it in two pieces, cut at another place on each connection.
 
-        Before the first piece, and together with it, goes another request. When that is answered,
-        the server has read the first piece too, so the second one comes as another packet.
+        Another request goes before the first piece, in the same packet. Once that is answered, the
+        server has read the first piece too, so the second one comes in a packet of its own.
         """
         connections = {cut: client.connect() for cut in cuts}
         for cut, connection in connections.items():
@@ -364,7 +365,7 @@ def test_chunks_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
                 expect_body(connection.read_response(), word.encode())
             connection.send(data[cut:])
         for cut, connection in connections.items():
-            how = f"in two pieces, cut after byte {cut}, where the head has {len(head)}"
+            how = f"in two pieces, cut after byte {cut} (the head has {len(head)})"
             expect_echo_and_next(client, connection, echo, word, how)
 
     repeat_if_slow(scene)
@@ -380,10 +381,10 @@ def test_chunks_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
 def test_zeros_before_a_size(client: Client, words: Words) -> None:
     """Zeros before the size of a chunk change nothing: `00a` is 10, and `000` ends the body.
 
-    Why: A size is a number of one digit or more, and HTTP sets no limit to their count. The last
-        chunk may have several zeros, too (RFC 9112 section 7.1).
-    Hint: Python's `int(size, 16)` knows what to do with them. Compare the number with 0, not the
-        line with `"0"`.
+    Why: A size has one digit or more, and HTTP sets no limit to their number. The size of the last
+        chunk may be several zeros, too (RFC 9112 section 7.1).
+    Hint: Python's `int(size, 16)` can read them. Compare the number with 0, not the line with
+        `"0"`.
     """
     for size in ("00a", "0001F"):
         expect_size(client, words, size)
@@ -392,7 +393,7 @@ def test_zeros_before_a_size(client: Client, words: Words) -> None:
 
 
 def expect_size(client: Client, words: Words, size: str) -> None:
-    """Fail unless a chunk is understood whose size is written like this."""
+    """Fail unless the server understands a chunk whose size is written like `size`."""
     data = words.text(int(size, 16))
     body = size.encode() + b"\r\n" + data + b"\r\n"
     with about(f"a chunk with the size {size}, that is {len(data)} bytes"):
@@ -402,12 +403,13 @@ def expect_size(client: Client, words: Words, size: str) -> None:
 
 
 def test_refuses_a_size_that_is_no_number(client: Client, words: Words, server: Server) -> None:
-    """A chunk size that is no hexadecimal number gets 400, and nothing is stored.
+    """A chunk size that is not a hexadecimal number gets 400, and nothing is stored.
 
-    Why: If two programs read a size differently, one sees a request where the other sees a body:
-        attackers live on that. So nothing but hexadecimal digits will do (RFC 9112 section 7.1).
-    Hint: `int("+5", 16)`, `int("0x5", 16)` and `int("0_5", 16)` all work in Python, and must not
-        here: check first that there are only hexadecimal digits, and at least one.
+    Why: If two programs read a size differently, one sees a request where the other sees a body,
+        and attackers make use of that. So only hexadecimal digits are allowed (RFC 9112
+        section 7.1).
+    Hint: `int("+5", 16)`, `int("0x5", 16)` and `int("0_5", 16)` all work in Python, but must not
+        here. Check first that there are only hexadecimal digits, and at least one.
     """
     for what, body in bad_sizes(words):
         check_not_stored(client, words, server, body, what, 400, ends=False)
@@ -417,9 +419,9 @@ def test_refuses_a_size_that_is_no_number(client: Client, words: Words, server: 
 def test_a_size_that_is_no_number_ends_the_connection(
     client: Client, words: Words, server: Server
 ) -> None:
-    """After a chunk size that is no hexadecimal number, the connection ends.
+    """After a chunk size that is not a hexadecimal number, the connection ends.
 
-    Why: Where the size is unknown, nobody knows where the body ends, and the next request begins
+    Why: If the size is unknown, nobody knows where the body ends and the next request begins
         (RFC 9112 section 9.6).
     Hint: Answer 400 and leave the loop, as after any other malformed request.
     """
@@ -428,7 +430,7 @@ def test_a_size_that_is_no_number_ends_the_connection(
 
 
 def bad_sizes(words: Words) -> Iterator[tuple[str, bytes]]:
-    """Yield bodies with a chunk size that is no number, each with the words that say so."""
+    """Yield bodies with a chunk size that is not a number, each after words for it."""
     for size in ("zz", "", "-5", "+5", "0x5", "0_5", "5g"):
         body = f"{size}\r\n".encode() + words.text(5) + b"\r\n0\r\n\r\n"
         yield f"a chunk with the size {size!r}", body
@@ -441,9 +443,9 @@ def bad_sizes(words: Words) -> Iterator[tuple[str, bytes]]:
 def test_ignores_extensions_and_trailers(client: Client, words: Words) -> None:
     """Well-formed chunk extensions, and fields after the last chunk (trailers), are ignored.
 
-    Why: Behind a size may stand `;name=value`, and after the last chunk fields such as a checksum.
-        A server that does not know them must read over them (RFC 9112 sections 7.1.1 and 7.1.2).
-    Hint: The size ends at the first `;`. After the last chunk read lines until an empty one comes.
+    Why: `;name=value` may follow a size, and fields such as a checksum may follow the last chunk. A
+        server that does not know them must skip them (RFC 9112 sections 7.1.1 and 7.1.2).
+    Hint: The size ends at the first `;`. After the last chunk, read lines until an empty one comes.
     """
     name, value = words.word(), words.word()
     trailer = f"0\r\nX-{name}: {value}\r\nX-{value}:\r\n\r\n".encode()
@@ -472,9 +474,10 @@ def test_ignores_extensions_and_trailers(client: Client, words: Words) -> None:
 def test_trailers_change_nothing(client: Client, words: Words) -> None:
     """A field after the last chunk does not count: `Connection: close` there is ignored.
 
-    Why: Trailers come when the request has been read and checked already. If they could change it,
-        they would slip past every check (RFC 9110 section 6.5.1).
-    Hint: Read trailers to their end, and forget them. Never put them among the fields of the head.
+    Why: Trailers come after the request's head has been checked. If they could change the request,
+        they would get past every check (RFC 9110 section 6.5.1).
+    Hint: Read trailers to their end, and throw them away. Never put them among the fields of the
+        head.
     """
     connection, data = client.connect(), words.text(20)
     body = chunked(data, end=b"0\r\nConnection: close\r\n\r\n")
@@ -483,18 +486,18 @@ def test_trailers_change_nothing(client: Client, words: Words) -> None:
         expect_status(response, 200)
         expect_body(response, data)
         word = words.word()
-        expect(not says_close(response), "the response says close, as the trailer said it")
+        expect(not says_close(response), "the response says close, as the trailer did")
         expect_body(ask_on(connection, f"/echo/{word}"), word.encode())
 
 
 @edge
 @waits
 def test_stalled_chunks_are_cut_off(client: Client, words: Words) -> None:
-    """A client that stops in a chunked body is cut off after the idle timeout.
+    """A client that stops in the middle of a chunked body is cut off after the idle timeout.
 
     Why: A chunk size is a promise like Content-Length. A client that does not keep it costs a
-        thread and memory for as long as it is waited for.
-    Hint: Let the timeout of each `recv` hold for chunk lines and for the data of chunks, too.
+        thread and memory for as long as the server waits.
+    Hint: Let the timeout of each `recv` apply to chunk lines and to the data of chunks, too.
     """
     head = request_bytes("/echo", "POST", CHUNKED, connection=None)
     begun = chunked(words.text(50), end=b"")
@@ -529,12 +532,12 @@ def test_refuses_malformed_extensions(client: Client, words: Words, server: Serv
 
 @edge
 def test_refuses_chunk_lines_without_crlf(client: Client, words: Words, server: Server) -> None:
-    """A chunk line that ends in LF alone, or in CR alone, gets 400, and at once.
+    """A chunk line that ends in LF alone, or in CR alone, gets 400 at once.
 
-    Why: Some programs take LF for the end of the line and others do not, so that they find the end
-        of the body in different places (RFC 9112 sections 7.1 and 11.2).
-    Hint: Look for `"\\n"`, not for `"\\r\\n"`, and refuse the line if no CR stands before it: CR LF
-        may never come.
+    Why: Some programs take LF for the end of the line and others do not. So they find the end of
+        the body in different places (RFC 9112 sections 7.1 and 11.2).
+    Hint: A line ends at the first CR or LF. If that is not CR LF, refuse the line at once: do not
+        go on looking for `"\\r\\n"`, which may never come.
     """
     for end, name in (("\n", "LF"), ("\r", "CR")):
         body = end.join(("5", words.word(5), "0", "", "")).encode()
@@ -548,10 +551,10 @@ def test_refuses_chunk_lines_without_crlf(client: Client, words: Words, server: 
 
 @edge
 def test_limits_the_lines_between_chunks(client: Client, words: Words, server: Server) -> None:
-    """A chunk size, an extension or a trailer of more than 64 KB is refused, and not read forever.
+    """A chunk size, an extension or a trailer of more than 64 KB is refused, not read forever.
 
-    Why: The limits on heads and on bodies hold for what is in them. A line between the chunks that
-        never ends would fill the server's memory all the same (RFC 9112 section 7.1.1).
+    Why: The limits on heads and on bodies hold only for what is in them. A line between the chunks
+        that never ends would fill the server's memory all the same (RFC 9112 section 7.1.1).
     Hint: Read these lines with the function that reads the head: it has a limit.
     """
     word = words.word(LONG_LINE)
@@ -569,8 +572,8 @@ def test_limits_the_lines_between_chunks(client: Client, words: Words, server: S
 def test_limits_the_number_of_trailers(client: Client, words: Words, server: Server) -> None:
     """Trailers without end are refused: 8 MB of them, in lines of 1 KB, are not read to the end.
 
-    Why: Trailers are fields, as the head has them, and a head has a limit. Without one a client can
-        keep the server busy, or fill its memory, with a body of no bytes (RFC 9112 section 7.1.2).
+    Why: Trailers are fields like those of the head, which has a limit. Without one, a client can
+        keep the server busy, or fill its memory, with a body of 0 bytes (RFC 9112 section 7.1.2).
     Hint: Count the bytes of all trailers together, and refuse more than a head may have.
     """
     name, line = f"{words.word()}.txt", f"X-{words.word()}: {words.word(1000)}\r\n".encode()
@@ -595,9 +598,9 @@ def test_limits_the_number_of_trailers(client: Client, words: Words, server: Ser
 def test_expect_continue_before_chunks(client: Client, words: Words) -> None:
     """`Expect: 100-continue` gets `100 Continue` before a chunked body is sent, too.
 
-    Why: curl asks so before it uploads what it reads from a pipe. It waits a second for nothing if
-        no response comes (RFC 9110 section 10.1.1).
-    Hint: Send `100 Continue` in the place where a body begins to be read, however it travels.
+    Why: curl asks like this before it uploads what it reads from a pipe. If no response comes, it
+        waits a second for nothing (RFC 9110 section 10.1.1).
+    Hint: Send `100 Continue` where you begin to read a body, however it is sent.
     """
     fields = [*CHUNKED, ("Expect", "100-continue")]
     for target in ("/echo", f"/files/{words.word()}.txt"):
@@ -629,12 +632,12 @@ def test_others_are_served_while_a_stream_runs(client: Client, words: Words) -> 
     """While a stream runs, other clients are served, and other streams run beside it.
 
     Why: A stream may last for hours. If the server sleeps between two lines and does nothing else
-        meanwhile, one client stops all others.
+        meanwhile, one client holds up all the others.
     Hint: Give each connection a thread. In an event loop, `await asyncio.sleep(0.1)` lets others
         have their turn, but `time.sleep(0.1)` does not. Hold no lock while you send.
     """
     late = ""
-    for _ in range(TRIES):  # A machine under load may be late with all of them.
+    for _ in range(TRIES):  # On a busy machine all of them may be late.
         word, stream, other, beside = words.word(), *(client.connect() for _ in range(3))
         stream.send(request_bytes("/stream"))
         came = stream.receive()
@@ -661,7 +664,7 @@ def find_late(others: dict[str, Connection], stream: Connection, came: bytes) ->
     late = next(iter(others))
     while TICKS[-1] not in came:
         if not waiting and not stream.has_pending():
-            return ""  # All have come, and no more of the stream has.
+            return ""  # Each has got something, and no more of the stream has come.
         ready, _, _ = select.select([*waiting, stream.socket], [], [], stream.patience)
         for one in waiting.keys() & set(ready):
             late = waiting.pop(one)
@@ -674,11 +677,11 @@ def find_late(others: dict[str, Connection], stream: Connection, came: bytes) ->
 
 @edge
 def test_refuses_malformed_trailers(client: Client, words: Words, server: Server) -> None:
-    """A trailer that is no field line gets 400.
+    """A trailer that is not a field line gets 400.
 
     Why: Trailers are fields like those of the head, and are read by the same rules (RFC 9112
         sections 5 and 7.1.2).
-    Hint: Give each trailer line to the function that reads the head's field lines.
+    Hint: Give each trailer line to the function that reads the field lines of the head.
     """
     name = words.word()
     for line in (f"{name}", f"{name}: \x00", f"{name}\x01: {name}"):
@@ -688,9 +691,9 @@ def test_refuses_malformed_trailers(client: Client, words: Words, server: Server
 
 @edge
 def test_refuses_both_lengths(client: Client, words: Words, server: Server) -> None:
-    """A request with both Content-Length and Transfer-Encoding gets 400, and then the end.
+    """A request with both Content-Length and Transfer-Encoding gets 400, and the connection ends.
 
-    Why: One of the two is a lie. If a proxy believes one and the server the other, a hidden request
+    Why: One of the two is wrong. If a proxy believes one and the server the other, a hidden request
         gets through: this is called request smuggling (RFC 9112 sections 6.1 and 11.2).
     Hint: If both fields are there, answer 400 and close.
     """
@@ -706,10 +709,10 @@ def test_refuses_both_lengths(client: Client, words: Words, server: Server) -> N
 def test_chunks_in_http_1_0_end_the_connection(client: Client, words: Words) -> None:
     """A request in HTTP/1.0 with Transfer-Encoding is the last one on its connection.
 
-    Why: HTTP/1.0 knows no chunks. A proxy of that age passes the field on without reading it, and
-        finds the end of the body elsewhere than we do (RFC 9112 section 6.1).
+    Why: HTTP/1.0 does not have chunks. An old proxy passes the field on without reading it, and
+        finds the end of the body in another place than the server (RFC 9112 section 6.1).
     Hint: Answer 400 and close, even if the client asks for keep-alive. To read the chunks, answer,
-        and then close is as good.
+        and then close is just as good.
     """
     connection = client.connect()
     body, fields = chunked(words.text(5)), [*CHUNKED, ("Connection", "keep-alive")]
@@ -726,9 +729,9 @@ def test_chunks_in_http_1_0_end_the_connection(client: Client, words: Words) -> 
 def test_other_codings_are_not_implemented(client: Client, words: Words, server: Server) -> None:
     """A transfer coding other than chunked gets 501.
 
-    Why: The body is packed in a way that the server can't unpack. To store it as it came would be
+    Why: The body is coded in a way that the server can't undo. To store it as it came would be
         wrong (RFC 9112 section 6.1).
-    Hint: Split Transfer-Encoding at commas. If anything but `chunked` is in it, answer 501.
+    Hint: Split Transfer-Encoding at commas. If anything except `chunked` is in it, answer 501.
     """
     for codings, *statuses in (
         ("gzip, chunked", 501),
@@ -744,11 +747,11 @@ def test_other_codings_are_not_implemented(client: Client, words: Words, server:
 
 @edge
 def test_chunked_comes_last_and_once(client: Client, words: Words, server: Server) -> None:
-    """If chunked is not the last transfer coding, or is there twice, the request gets 400.
+    """If chunked is not the last transfer coding, or comes twice, the request gets 400.
 
-    Why: Only chunks tell where the body ends, so they must be the outermost layer, and there can be
+    Why: Only chunks show where the body ends, so they must be the outermost layer, and there can be
         only one such layer (RFC 9112 sections 6.1 and 6.3).
-    Hint: `chunked` may be in the list only once, and nothing may stand after it.
+    Hint: `chunked` may be in the list only once, and nothing may come after it.
     """
     spaced = ["chunked , gzip"], ["chunked\t,gzip"]
     for lines in (["chunked, gzip"], *spaced, ["chunked, chunked"], ["chunked", "chunked"]):
@@ -762,7 +765,7 @@ def test_chunked_comes_last_and_once(client: Client, words: Words, server: Serve
 def test_coding_in_any_letter_case(client: Client, words: Words) -> None:
     """`Transfer-Encoding: Chunked` means chunked, too: letter case does not matter.
 
-    Why: Names of transfer codings are compared in any letter case (RFC 9112 section 7).
+    Why: Letter case does not matter in the names of transfer codings (RFC 9112 section 7).
     Hint: Call `lower()` on the value before you compare it.
     """
     for coding in ("Chunked", "CHUNKED"):
@@ -777,9 +780,8 @@ def test_coding_in_any_letter_case(client: Client, words: Words) -> None:
 def test_huge_chunk_is_too_large(client: Client, words: Words, server: Server) -> None:
     """A chunk size over the limit for bodies (100 MB) gets 413, before any of its data is read.
 
-    Why: A size is quickly written. A server that reserves memory for it, or waits for the data,
-        can be
-        stopped with a single line (RFC 9112 section 7.1, RFC 9110 section 15.5.14).
+    Why: A size is quickly written. A server that reserves memory for it, or waits for the data, can
+        be stopped with a single line (RFC 9112 section 7.1, RFC 9110 section 15.5.14).
     Hint: Add up the sizes as they come. If the sum is over the limit, answer 413 and close.
     """
     check_not_stored(client, words, server, b"2540be400\r\n", "a chunk size of 10 GB", 413)
@@ -794,9 +796,9 @@ def test_huge_chunk_is_too_large(client: Client, words: Words, server: Server) -
 def test_many_chunks_are_too_large(client: Client, words: Words, server: Server) -> None:
     """Chunks that add up to more than the limit for bodies (100 MB) get 413.
 
-    Why: The limit is for the body. If it held for each chunk alone, many chunks could fill the
-        disk.
-    Hint: Keep a sum of all sizes, and compare that with the limit.
+    Why: The limit is for the whole body. If it held for each chunk alone, many chunks could fill
+        the disk.
+    Hint: Keep a sum of all sizes, and compare it with the limit.
     """
     first, second = 15 * MEGABYTE, 99 * MEGABYTE  # Each is below 100 MB, however that is counted.
     connection, name = client.connect(), f"{words.word()}.bin"
@@ -814,7 +816,7 @@ def test_many_chunks_are_too_large(client: Client, words: Words, server: Server)
         with about("chunks that add up to 114 MB"):
             expect_status(connection.read_response(), 413)
     except WireError as error:
-        if error.kind != "reset":  # We sent much: the answer may be lost on the way.
+        if error.kind != "reset":  # We sent much: the response may be lost on the way.
             raise
     expect_missing(client, server, name, "chunks that add up to 114 MB")
 
@@ -823,9 +825,9 @@ def test_many_chunks_are_too_large(client: Client, words: Words, server: Server)
 def test_refuses_a_chunk_without_its_end(client: Client, words: Words, server: Server) -> None:
     """A chunk whose data is not followed by CR LF gets 400.
 
-    Why: Then the size is wrong, or the data; either way, the next size can't be found (RFC 9112
+    Why: Then either the size or the data is wrong, and the next size can't be found (RFC 9112
         section 7.1).
-    Hint: After a chunk's data read two bytes, and check that they are `\\r\\n`.
+    Hint: After a chunk's data, read two bytes and check that they are `\\r\\n`.
     """
     for after in (b"", b"\n", b"XX", words.word(2).encode() + b"\r\n"):
         body = b"5\r\n" + words.text(5) + after + b"0\r\n\r\n"
@@ -842,8 +844,8 @@ def test_stores_nothing_without_the_last_chunk(
 
     Why: Without the last chunk nobody knows how much is missing. Half a file that looks whole is
         worse than none (RFC 9112 section 8).
-    Hint: Write to a temporary file. Give it its name only when the last chunk has come; if `recv`
-        returns nothing before that, remove it.
+    Hint: Write to a temporary file. Give it its name only when the last chunk has come. If `recv`
+        returns nothing before that, remove the file.
     """
     text, older = words.text(20), words.text(30)
     for cut in (chunked(text, end=b""), chunked(text, end=b"")[:-8], chunked(text, end=b"1f")):
@@ -876,9 +878,9 @@ def test_stores_nothing_without_the_last_chunk(
 @edge
 @waits
 def test_head_of_a_stream_has_no_body(client: Client, words: Words) -> None:
-    """HEAD for `/stream` brings the head of the answer and no chunk, not even the last.
+    """HEAD for `/stream` gets the head of the response and no chunk, not even the last.
 
-    Why: An answer to HEAD ends with its head, whatever its fields say (RFC 9112 section 6.3).
+    Why: A response to HEAD ends with its head, whatever its fields say (RFC 9112 section 6.3).
     Hint: For HEAD, leave out all chunks, and the `0\\r\\n\\r\\n` too.
     """
     connection = client.connect()
@@ -887,8 +889,8 @@ def test_head_of_a_stream_has_no_body(client: Client, words: Words) -> None:
     rest = connection.read_end()
     if rest:
         fail(
-            f"the answer to HEAD has a body of {len(rest)} bytes",
-            "the end of the answer after the head's empty line",
+            f"the response to HEAD has a body of {len(rest)} bytes",
+            "the end of the response after the head's empty line",
             f"{rest[:60]!r}",
             connection=connection,
         )
@@ -904,7 +906,7 @@ def test_refused_chunks_are_no_request(client: Client, words: Words) -> None:
 
     Why: The body comes even if nobody wants it, and a request may be hidden in it (RFC 9112
         sections 9.3 and 11.2).
-    Hint: Before the next request, read the chunks to the last one and forget them; or close.
+    Hint: Before the next request, read the chunks to the last one and throw them away; or close.
     """
     hidden = request_bytes(f"/echo/{words.word()}", connection=None)
     name = words.word()
@@ -922,7 +924,7 @@ def test_refused_chunks_are_no_request(client: Client, words: Words) -> None:
 
 
 def expect_ticks(response: Response) -> None:
-    """Fail unless the body is the five lines, whatever their line ends."""
+    """Fail unless the body is the five lines, whatever ends each line."""
     lines = response.body.splitlines()
     if lines != TICKS:
         expect_body(response, b"".join(line + b"\n" for line in TICKS))
@@ -939,14 +941,14 @@ def find_arrival(connection: Connection, words: bytes) -> float:
 
 
 def post(client: Client, target: str, body: bytes) -> Response:
-    """Send a body that is chunked already and return the answer."""
+    """Send a body that is chunked already, and return the response."""
     return client.ask(target, "POST", CHUNKED, body)
 
 
 def expect_echo_and_next(
     client: Client, connection: Connection, body: bytes, word: str, how: str
 ) -> None:
-    """Fail unless the answers are `body`, from the chunks, and `word`, for the request after."""
+    """Fail unless the responses are `body`, from the chunks, and `word`, for the request after."""
     for wanted, what in ((body, "chunks"), (word.encode(), "the request after chunks")):
         with about(f"{what} that came {how}", connection):
             response = connection.read_response()
@@ -965,9 +967,9 @@ def check_not_stored(
     fields: list[tuple[str, str]] = CHUNKED,
     ends: bool = True,
 ) -> None:
-    """Post `body` to a file; fail unless it gets one of `statuses`, the end, and makes no file.
+    """Post `body` to a file; fail unless it gets one of `statuses`, and no file is made.
 
-    Without `ends`, the connection may go on.
+    After that the connection must end; without `ends`, it may go on.
     """
     name, wanted = f"{words.word()}.txt", " or ".join(map(str, statuses))
     connection = client.connect()
@@ -991,6 +993,6 @@ def check_not_stored(
 
 
 def expect_missing(client: Client, server: Server, name: str, what: str) -> None:
-    """Fail if there is a file of this name in the folder or for a client."""
+    """Fail if a file of this name is in the folder, or if a client can get it."""
     if (server.public / name).exists() or client.kept.ask(f"/files/{name}").status == 200:
-        fail(f"{what}: a file was stored all the same", "no file", f"public/{name} is there")
+        fail(f"{what}: a file was stored anyway", "no file", f"public/{name} is there")
