@@ -1,12 +1,12 @@
-# Every target is a short way to say something that also runs without make: look at its recipe.
-# It keeps to GNU make 3.81, which is what macOS has.
+# Every target is short for a command that also runs without make: see its recipe.
+# This file keeps to GNU make 3.81, the version on macOS.
 
 PYTHON ?= python3
 RUN := .venv/bin/python
 NUMBERS := 1 2 3 4 5 6 7 8 9 01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18
 
-# As it was typed, without make's own meaning of $; recipes read it from the environment, so that
-# spaces and quotes in a path do no harm.
+# ATTEMPT exactly as it was typed: make expands no $ in it. Recipes read it from the environment, so
+# that spaces and quotes in a path do no harm.
 override ATTEMPT := $(value ATTEMPT)
 export ATTEMPT
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -66,11 +66,11 @@ endif
 notebooks: .venv/ready
 	@$(RUN) -m tester.lesson open
 
-## lessons              run all notebooks, and keep what they show
+## lessons              run all notebooks, and save what they show
 lessons: .venv/ready
 	@$(RUN) -m tester.lesson run
 
-## test                 run the project's own tests, and lint
+## test                 run the project's own tests, and check style and format
 test: .venv/ready
 	@$(RUN) -m pytest tester/tests -q -n 6 --maxschedchunk 1
 	@$(MAKE) --no-print-directory lint
@@ -84,23 +84,23 @@ lint: .venv/ready
 bench: .venv/ready
 	@$(RUN) -m tester.workshop bench
 
-## bench-peers          measure stage 18's server beside others, under load; needs wrk
+## bench-peers          compare stage 18's server with others under load; needs wrk
 bench-peers: .venv/ready
 	@$(RUN) -m tester.workshop peers
 
-## soak                 grade our servers, and some mistakes, 300 times each: no verdict may vary
+## soak                 grade our servers and some mistakes 300 times each: no verdict may vary
 soak: .venv/ready
 	@$(RUN) -m tester.workshop soak
 
-## soak-server          put stage 18's server under load and attack: ten minutes
+## soak-server          put stage 18's server under load and attack for ten minutes
 soak-server: .venv/ready
 	@$(RUN) -m tester.workshop stress
 
-## mistakes             learn how each known mistake looks, and measure how many are recognised
+## mistakes             learn what each known mistake looks like, and count the recognised ones
 mistakes: .venv/ready
 	@$(RUN) -m tester.workshop learn
 
-## mutants              change our servers by machine, and see whether a check notices
+## mutants              break our servers in small ways, and see whether a check notices
 mutants: .venv/ready
 	@$(RUN) -m tester.workshop mutants
 
@@ -108,7 +108,7 @@ mutants: .venv/ready
 fuzz: .venv/ready
 	@$(RUN) -m tester.workshop fuzz
 
-## picture              draw the README's picture of a failed check anew
+## picture              draw the README's picture of a failed check again
 picture: .venv/ready
 	@$(RUN) -m tester.workshop picture
 
