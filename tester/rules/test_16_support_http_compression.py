@@ -564,4 +564,6 @@ def _describe(accepted: str | None) -> str:
     """Return in words which Accept-Encoding the request has."""
     if accepted is None:
         return "without Accept-Encoding"
-    return f"with Accept-Encoding: {accepted}".rstrip(" :") + ("" if accepted else " empty")
+    if not accepted:
+        return "with an empty Accept-Encoding"
+    return f"with Accept-Encoding: {accepted}"
