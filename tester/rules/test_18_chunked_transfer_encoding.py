@@ -61,7 +61,7 @@ def test_stream_sends_chunks(client: Client) -> None:
     lines = [chunk.rstrip(b"\r\n") for chunk in response.chunks]
     expect(
         lines == TICKS,
-        f"the five lines did not come in one chunk each, but in {len(lines)} in all",
+        f"the five lines did not come in one chunk each: the number of chunks is {len(lines)}",
         repr(TICKS),
         repr(lines)[:200],
     )
