@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from tester.results import Pointer
 from tester.wire.connection import (
@@ -84,7 +84,7 @@ def about(what: str, connection: Connection | None = None) -> Iterator[None]:
         raise
 
 
-def fail(message: str, expected: str = "", got: str = "", **more: Any) -> None:
+def fail(message: str, expected: str = "", got: str = "", **more: Any) -> NoReturn:
     """Raise CheckFailed."""
     raise CheckFailed(message, expected, got, **more)
 

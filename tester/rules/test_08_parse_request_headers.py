@@ -732,8 +732,8 @@ def test_target_of_an_unknown_form(client: Client, words: Words) -> None:
     Hint: After you have cut off `http://` and the host, check `target.startswith("/")`.
     """
     word = words.word()
-    targets = (word, f"{word}/{words.word()}", f"?{word}={word}", "*", f"../{word}", f"\\{word}")
-    targets += (f"http:///{word}", f"http://?{word}")
+    targets = [word, f"{word}/{words.word()}", f"?{word}={word}", "*", f"../{word}", f"\\{word}"]
+    targets += [f"http:///{word}", f"http://?{word}"]
     requests = [(f"the target {target}", write_head(target=target)) for target in targets]
     expect_answers(client, requests, 400)
 

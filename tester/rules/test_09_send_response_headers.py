@@ -73,14 +73,16 @@ def expect_date(value: str) -> None:
     """Fail unless `value` is the present time, written as an IMF-fixdate."""
     match = IMF_FIXDATE.fullmatch(value)
     example = "a date like Sun, 06 Nov 1994 08:49:37 GMT"
-    expect(match, f"Date is {value!r}: not in the one form that is allowed", example, value)
+    if match is None:
+        fail(f"Date is {value!r}: not in the one form that is allowed", example, value)
     weekday, day, month, year, *clock = match.groups()
-    numbers = (int(year), MONTHS.index(month) + 1, int(day), *map(int, clock))
+    hour, minute, second = map(int, clock)
     try:
-        moment = datetime(*numbers, tzinfo=timezone.utc)
+        moment = datetime(
+            int(year), MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=timezone.utc
+        )
     except ValueError:
-        moment = None
-    expect(moment, f"Date is {value!r}: there is no such day", example, value)
+        fail(f"Date is {value!r}: there is no such day", example, value)
     expect(
         WEEKDAYS[moment.weekday()] == weekday,
         f"Date is {value!r}: that day was not a {weekday}",
@@ -128,7 +130,7 @@ def test_date_has_two_digits_each(client: Client) -> None:
     response = client.ask("/")
     expect_said(response, "Date", "the time of the response")
     value = response.field("Date")
-    for what, number in ONE_DIGIT.findall(value):
+    for what, number in ONE_DIGIT.findall(value or ""):
         fail(
             "a day or an hour in Date has one digit, not two",
             f"{what}0{number}",

@@ -91,8 +91,8 @@ def download(connection: Connection, target: str, file: BinaryIO, size: int) -> 
             reader.feed(data)
         except Malformed as cause:
             raise BadResponse(connection, cause) from None
-    expect_status(reader.response, 200)
-    expect_length(reader.response, size)
+    expect_status(reader.whole, 200)
+    expect_length(reader.whole, size)
     data, received = reader.extra, 0
     while True:
         expect(data == file.read(len(data)), f"the body is wrong somewhere after byte {received}")

@@ -1,6 +1,7 @@
 """Stage 14, Handle POST Requests: the client sends a body, and the server keeps or returns it."""
 
 import contextlib
+import functools
 import itertools
 import os
 import threading
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
@@ -142,7 +144,7 @@ def expect_stored(client: Client, target: str, content: bytes) -> None:
     expect_body(response, content)
 
 
-def upload_head(target: str, length: int | str, *more: tuple[str, str], **options: str) -> bytes:
+def upload_head(target: str, length: int | str, *more: tuple[str, str], **options: Any) -> bytes:
     """Return the head of a POST whose body, of this length, is still to come."""
     return request_bytes(target, "POST", [("Content-Length", str(length)), *more], **options)
 
@@ -1409,7 +1411,7 @@ def test_readers_never_see_half_a_file(client: Client, words: Words, server: Ser
     new = words.data(90_000)
     for old in (None, words.data(3000)):
         target = f"/files/{words.word()}" if old is None else put_file(server, words.word(), old)
-        repeat_if_slow(lambda t=target, o=old: _upload_while_reading(client, t, o, new))
+        repeat_if_slow(functools.partial(_upload_while_reading, client, target, old, new))
         expect_stored(client, target, new)
 
 

@@ -74,6 +74,7 @@ def test_safety_on_a_kept_connection(client: Client, words: Words, server: Serve
     connection = client.connect()
     outside = f"/files/../{name}", f"/files/%2e%2e/{name}"
     gzip = [("Accept-Encoding", "gzip")]  # From stage 16 on, files may be found differently.
+    plain: list[tuple[str, list[tuple[str, str]]]]
     plain = [(target, []) for target in (inside, outside[0], inside, outside[1])]
     for target, fields in (*plain, *((one, gzip) for one in outside)):
         response = ask_on(connection, target, fields=fields)
@@ -471,7 +472,7 @@ def test_head_has_its_time_from_its_first_byte(client: Client, words: Words) -> 
             ):
                 time.sleep(pause)  # Not a wait for anything: the gap is what is being tested.
                 connection.send(piece)
-            response = connection.read_response()
+            response: Response | None = connection.read_response()
         except WireError as error:
             if error.kind in NO_END:
                 raise
@@ -719,7 +720,7 @@ def walk(client: Client, kinds: Iterable[Kind], version: str = "1.1") -> None:
                 expect_status(response, alone.status)
             if alone and alone.status == 200:
                 expect_body(response, alone.body)
-            for name in USUAL if alone else ():
+            for name in USUAL if alone is not None else ():
                 expect(
                     response.values(name) or not alone.values(name),
                     f"the response has no field {name}, but the same request on a connection of"

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from urllib.parse import quote
@@ -249,9 +250,7 @@ def test_highest_weight_wins(client: Client, words: Words, server: Server) -> No
     if knows_deflate:
         for accepted, best in (("gzip;q=0.3, deflate", "deflate"), ("deflate;q=0.3, gzip", "gzip")):
             response = ask(client, target, accepted)
-            expect_field(
-                response, "Content-Encoding", lambda value, b=best: value.lower() == b, best
-            )
+            expect_field(response, "Content-Encoding", re.compile(f"(?i:{best})"), best)
             expect_unpacked(response, text, accepted)
 
 

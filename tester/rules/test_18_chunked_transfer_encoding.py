@@ -347,8 +347,8 @@ def test_chunks_may_be_cut_at_any_byte(client: Client, words: Words) -> None:
     head = request_bytes("/echo", "POST", CHUNKED, connection=None)
     body = chunked(*pieces)
     data = head + body + request_bytes(f"/echo/{word}")
-    cuts = range(len(head) - 1, len(head + body) + 2)
-    cuts = [cut for cut in cuts if cut % 2 or cut < len(head) + 5 or cut > cuts[-8]]
+    around = range(len(head) - 1, len(head + body) + 2)
+    cuts = [cut for cut in around if cut % 2 or cut < len(head) + 5 or cut > around[-8]]
     echo, before = b"".join(pieces), request_bytes(f"/echo/{word}", connection=None)
 
     def scene() -> None:
