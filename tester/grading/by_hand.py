@@ -1,4 +1,4 @@
-"""A shell command that shows by hand what a check has seen: curl, or printf and nc."""
+"""Makes a shell command that repeats by hand what a check did: with curl, or printf and nc."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from urllib.parse import unquote
 
 from tester.results import Message
 
-DEFAULT_PORT = 4221  # Where the learner's own server listens when it is started by hand.
+DEFAULT_PORT = 4221  # Where a learner's server listens when it is started by hand.
 LONGEST_COMMAND = 1500  # Bytes that a command to paste may send.
-LONGEST_FILE = 200  # Bytes of a file that a command makes as it was; of a longer one, so many.
-MOST_PIECES = 4  # That a command sends one after the other.
+LONGEST_FILE = 200  # Bytes of a file that a command repeats; a longer file is made of zeros.
+MOST_PIECES = 4  # How many a command sends, one after the other.
 REQUEST = re.compile(
     r"(?P<method>[A-Z]+) (?P<target>/[!-~]*) HTTP/1\.(?P<minor>[01])\r\n"
     r"(?P<fields>(?:[!-9;-~]+: [ -~]*\r\n)*)\r\n(?P<body>[\n -~]*)",
@@ -21,10 +21,10 @@ REQUEST = re.compile(
 
 
 def list_pieces(messages: Sequence[Message], connection: int) -> list[bytes]:
-    """Return what was sent on a connection, in the pieces between which the client had waited.
+    """Return what was sent on a connection, in pieces: between two of them, the client waited.
 
-    It waits for answers, and where a request comes in several packets on purpose; of many packets
-    only the first is told from the others.
+    It waits for a response, or between the packets of a request that is sent in several on purpose.
+    Of many packets, only the first is a piece of its own.
     """
     pieces: list[bytes] = []
     for message in messages:
@@ -41,8 +41,8 @@ def make_command(
 ) -> str:
     """Return a shell command that sends `pieces`, a second apart: curl, or printf and nc.
 
-    What is too long to be pasted, or has too many pieces, has no command: the answer is empty.
-    `tell_connection` says that the field Connection matters; else curl may do without.
+    Returns an empty string for what is too long to paste or has too many pieces. With
+    `tell_connection` the field Connection matters; otherwise curl may leave it out.
 
     >>> make_command([b"GET /a HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n"])
     "curl -i 'http://localhost:4221/a'"
@@ -62,7 +62,7 @@ def make_command(
 
 
 def hold_open(sent: bytes, port: int = DEFAULT_PORT) -> str:
-    """Return the beginning of a command: another client that has `sent` this, and then waits.
+    """Return the beginning of a command: another client that has `sent` something, and waits.
 
     >>> hold_open(b"")
     'sleep 9 | nc localhost 4221 & sleep 1; '
@@ -72,18 +72,18 @@ def hold_open(sent: bytes, port: int = DEFAULT_PORT) -> str:
 
 
 def make_file(pieces: Sequence[bytes], public: Path) -> str:
-    """Return the beginning of a command that makes the file which is asked for, if there is one.
+    """Return the beginning of a command: it makes the file that the request asks for, if any.
 
-    `public` is the folder that the tester has given to the server; in the command it is the folder
-    `public` beside which the learner's server has been started.
+    `public` is the folder that the tester gave to the server. In the command, it is the folder
+    `public` in the place where the learner starts the server.
     """
     match = re.match(rb"(?:GET|HEAD) (/files/[!-~]*?)(?:\?[!-~]*)? HTTP/", b"".join(pieces))
     name = unquote(match[1].decode()).removeprefix("/files/").lstrip("/") if match else ""
-    if not name or ".." in Path(name).parts:  # No way out is shown.
+    if not name or ".." in Path(name).parts:  # The command must not write outside of the folder.
         return ""
     try:
         return _copy_command(public / name, Path("public", name))
-    except (OSError, ValueError):  # A name that is too long, or that holds a NUL
+    except (OSError, ValueError):  # A name that is too long, or contains a NUL.
         return ""
 
 
@@ -99,7 +99,7 @@ def _copy_command(path: Path, copy: Path) -> str:
 
 
 def _curl(match: re.Match[str], port: int, tell_connection: bool) -> str | None:
-    """Return the curl command for a request that curl can send as it was sent."""
+    """Return the curl command that sends exactly this request, or None if curl can't."""
     pairs = [line.partition(": ")[::2] for line in match["fields"].splitlines()]
     names = [name.lower() for name, _ in pairs]
     if len(set(names)) < len(names) or "host" not in names:
@@ -123,7 +123,7 @@ def _curl(match: re.Match[str], port: int, tell_connection: bool) -> str | None:
 
 
 def _field_options(pairs: Sequence[tuple[str, str]], tell_connection: bool) -> Iterator[str]:
-    """Yield curl's options for the fields that it would not send by itself as they are."""
+    """Yield curl's options for the fields that it would not send like this by itself."""
     left_to_curl = {"content-length", *(() if tell_connection else ("connection",))}
     for name, value in pairs:
         if name.lower() == "host":
@@ -134,7 +134,7 @@ def _field_options(pairs: Sequence[tuple[str, str]], tell_connection: bool) -> I
 
 
 def quote(text: str) -> str:
-    """Quote `text` for a shell, always, so that it can be pasted."""
+    """Quote `text` for a shell, even where that is not needed."""
     return "'" + text.replace("'", "'\\''") + "'"
 
 

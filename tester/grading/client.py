@@ -34,16 +34,16 @@ from tester.wire.connection import (
 from tester.wire.request import Fields, request_bytes
 from tester.wire.response import Response
 
-LATE_END = 0.5  # Seconds after which an end is late: the next ones are not waited for as long.
-TRIES = 6  # Times that a scene is played for which the machine was too slow.
-LATE_ANSWER = 0.1  # Seconds after which an answer is late, and
-LATE_ANSWERS = 6  # so many in a row that are late: perhaps the server waits for a silence.
-SPINS_AFTER = 0.3  # Seconds of waiting after which we look whether the server computes in vain.
+LATE_END = 0.5  # Seconds after which an end is late: we wait less long for the next ones.
+TRIES = 6  # How often a scene is played again when the machine was too slow for it.
+LATE_ANSWER = 0.1  # Seconds after which a response is late.
+LATE_ANSWERS = 6  # After this many late ones in a row: perhaps the server waits for a silence.
+SPINS_AFTER = 0.3  # Seconds of waiting after which we look whether the server runs idle in a loop.
 LONGEST_UNUSED = 0.3 * IDLE_TIMEOUT  # Seconds after which a kept connection is not used again.
-KEPT_PATIENCE = 1.0  # Seconds to wait for an answer on a kept connection: it is asked for again.
-SHORTEST_END_TIMEOUT = 0.01  # The same where it has not come MISSED_ENDS times.
+KEPT_PATIENCE = 1.0  # Seconds to wait for a response on a kept connection: we ask again.
+SHORT_END_TIMEOUT = 0.1  # Seconds to wait for an end that did not come last time,
+SHORTEST_END_TIMEOUT = 0.01  # and for one that has not come MISSED_ENDS times.
 MISSED_ENDS = 10
-SHORT_END_TIMEOUT = 0.1  # Seconds: how long to wait for an end that did not come last time.
 
 
 def put_file(server: Server, name: str, content: bytes) -> str:
@@ -55,10 +55,10 @@ def put_file(server: Server, name: str, content: bytes) -> str:
 
 
 def list_targets(client: Client) -> list[str]:
-    """Return a target of each kind that is found at any stage; before it, it is one more 404.
+    """Return a target of each kind, of all stages: to an earlier stage, it is just one more 404.
 
-    So a rule that holds everywhere is asked for everywhere. `/search` and `/stream`, whose answers
-    differ with the query and with the version, are not among them.
+    With these, a check tries a rule that holds for every target. `/search` and `/stream` are left
+    out, because their responses depend on the query and on the version.
     """
     word, server = client.words.word, client.server
     files = [put_file(server, f"{word()}/{word()} {word()}.txt", client.words.text(300))]
@@ -70,7 +70,7 @@ def list_targets(client: Client) -> list[str]:
 
 
 class Client:
-    """What a check talks to the attempt with; remembers every byte."""
+    """What a check uses to talk to the attempt. It records every byte."""
 
     def __init__(self, server: Server, words: Words) -> None:
         """Talk to `server`; nothing is sent yet."""
@@ -78,13 +78,13 @@ class Client:
         self.words = words
         self.record = Record()
         self.beside: bytes | None = None
-        """What another client has sent that waits meanwhile; None: there is none that matters."""
+        """What another client, which waits meanwhile, has sent; None if no other client matters."""
         self._output_before = (server.output, server.output.written) if server.has_begun else None
         self._connections: list[Connection] = []
 
     @functools.cached_property
     def kept(self) -> Kept:
-        """Asks as well, on a connection that is kept."""
+        """Asks in the same way, but on a kept connection."""
         return Kept(self)
 
     def output(self) -> str:
@@ -97,7 +97,7 @@ class Client:
         return now.tail(since=before if now is output else 0)
 
     def connect(self) -> Connection:
-        """Open a connection; it is closed when the check is over. Raises WireError."""
+        """Open a connection, which is closed when the check is over. Raises WireError."""
         connection = Connection(
             self.server.address,
             self.record,
@@ -108,7 +108,7 @@ class Client:
         return connection
 
     def connect_together(self, count: int) -> list[Connection]:
-        """Open so many connections at the same moment. Raises WireError."""
+        """Open `count` connections at the same moment. Raises WireError."""
         address, patience = self.server.address, self.server.patience
         with ExitStack() as begun:
             sockets = begin_connecting(address, count)
@@ -120,7 +120,7 @@ class Client:
         return made
 
     def connect_narrow(self) -> Connection:
-        """Open a connection that holds little of what is not read. Raises WireError."""
+        """Open a connection with small buffers: few unread bytes fit in. Raises WireError."""
         address, begun = self.server.address, begin_narrow(self.server.address)
         self._connections.append(Connection(address, self.record, self.server.patience, begun))
         return self._connections[-1]
@@ -143,10 +143,10 @@ class Client:
         body: bytes | None = None,
         **options: Any,
     ) -> Response:
-        """Send a request on a connection of its own and return the answer.
+        """Send a request on a connection of its own and return the response.
 
-        The connection is asked to end (`Connection: close`), so that stray bytes after the answer
-        are seen: they fail the check. `options` are those of `request_bytes`.
+        The request says `Connection: close`, so that stray bytes after the response are seen: they
+        fail the check. `options` are those of `request_bytes`.
         Raises CheckFailed, WireError and BadResponse.
         """
         return self.ask_raw(request_bytes(target, method, tuple(fields), body, **options), method)
@@ -154,7 +154,7 @@ class Client:
     def ask_raw(
         self, data: bytes, method: str = "GET", *, seconds: float | None = None
     ) -> Response:
-        """Send `data` as it is on a connection of its own and return the answer."""
+        """Send `data` as it is on a connection of its own and return the response."""
         connection = self.connect()
         self.send_all(connection, data)
         sent = connection.seconds
@@ -165,22 +165,22 @@ class Client:
         return response
 
     def expect_nothing_more(self, connection: Connection, method: str = "GET") -> None:
-        """Raise CheckFailed if bytes come after the last answer that was read, one to `method`.
+        """Raise CheckFailed if bytes come after the last response, which answered `method`.
 
-        Waits for the end of the connection, which a rule of its own demands: here it may be late.
+        Waits for the end of the connection. It may be late here: that is a rule of its own.
         """
         rest = b""
         try:
             rest = self._await_end(connection)
-        except WireError as error:  # A reset is a matter of another rule.
+        except WireError as error:  # Another rule is about resets.
             if error.kind == "flood":
                 raise
         expect_no_rest(rest, connection, method)
 
     def await_end(self, connection: Connection) -> None:
-        """Wait for the end of the connection: not to the last if the server never rests meanwhile.
+        """Wait for the end of the connection; give up early if the server never rests meanwhile.
 
-        A loop that goes on when a client has left will not end by itself. Raises WireError.
+        A loop that goes on after a client has left does not end by itself. Raises WireError.
         """
         try:
             connection.read_end(min(SPINS_AFTER, connection.patience))
@@ -192,9 +192,9 @@ class Client:
             connection.read_end(left)
 
     def expect_serving(self) -> None:
-        """Raise WireError unless the server takes a client: it gets an answer, or an end.
+        """Raise WireError unless the server takes a client: it gets a response, or an end.
 
-        How the connection ends does not matter here: other rules ask for that.
+        How the connection ends does not matter here: other rules are about that.
         """
         connection = self.connect()
         waited = 0.0
@@ -202,16 +202,16 @@ class Client:
             waited = self.expect_served(connection)
             self._await_end(connection)
         except WireError as error:
-            # A reset is no matter here, unless it was the server's last breath.
+            # A reset does not matter here, unless the server died with it.
             if error.kind != "reset" or self.server.wait_for_exit() is not None:
                 raise
         connection.close()
         self._notice_silence(request_bytes("/"), waited)
 
     def expect_served(self, connection: Connection) -> float:
-        """Ask for `/`. Raise WireError unless an answer begins, or the connection ends.
+        """Ask for `/`. Raise WireError unless a response begins, or the connection ends.
 
-        Return after how many seconds it did.
+        Return how many seconds that took.
         """
         self.send_all(connection, request_bytes("/"))
         sent = connection.seconds
@@ -219,9 +219,10 @@ class Client:
         return connection.seconds - sent
 
     def _await_end(self, connection: Connection) -> bytes:
-        """Return what comes until the connection ends; it may stay open. Raises WireError: reset.
+        """Return what comes until the connection ends; it may stay open.
 
-        It is not waited for long if one before it stayed open, and less if many did.
+        The wait is short if an earlier connection stayed open, and shorter if many did. Raises
+        WireError for a reset or a flood.
         """
         began, rest = connection.seconds, b""
         short = self.server.missed_ends < MISSED_ENDS
@@ -240,17 +241,17 @@ class Client:
         return rest
 
     def send_all(self, connection: Connection, data: bytes) -> None:
-        """Send all that there is to send, and say so if the server waits for that.
+        """Send `data`, and half-close the connection if the server waits for a silence.
 
-        A server that answers only when nothing came for a while does so each time. It is told that
-        nothing more will come, if that helps: one fault must not cost a minute.
+        A server that answers only after a silence does so every time. Where a half-close spares us
+        the wait, it gets one: a single fault must not cost a minute.
         """
         connection.send(data)
         if self.server.waits_for_silence:
             connection.half_close()
 
     def _notice_silence(self, data: bytes, waited: float) -> None:
-        """Find out whether the server waits for a silence, if answers came late again and again."""
+        """Find out whether the server waits for a silence, once many responses have come late."""
         server = self.server
         server.late_answers = server.late_answers + 1 if waited > LATE_ANSWER else 0
         if server.late_answers != LATE_ANSWERS or not data.startswith(b"GET "):
@@ -270,10 +271,10 @@ def ask_on(
     body: bytes | None = None,
     **options: Any,
 ) -> Response:
-    """Send a request on `connection`, which is to stay open, and return the answer.
+    """Send a request on `connection`, which is to stay open, and return the response.
 
-    Raises CheckFailed for bytes that came before it was sent, WireError, which counts the requests
-    on this connection, and BadResponse.
+    Raises CheckFailed for bytes that came before the request was sent, WireError, with the number
+    of the request on this connection, and BadResponse.
     """
     if connection.has_pending():
         expect_nothing_left(connection.receive(), connection)
@@ -289,8 +290,8 @@ def ask_on(
         if number == 1 or line.startswith(b"HTTP/"):
             raise
         raise CheckFailed(
-            f"between answers {number - 1} and {number} came bytes that belong to neither",
-            f"answer {number} directly after the last byte of answer {number - 1}",
+            f"between responses {number - 1} and {number} came bytes that belong to neither",
+            f"response {number} directly after the last byte of response {number - 1}",
             show_text(line[:80]),
             Pointer(line[:80], 0),
             connection,
@@ -298,11 +299,11 @@ def ask_on(
 
 
 class Kept:
-    """Asks one request after the other, on one connection for as long as the server keeps it.
+    """Sends one request after the other, on one connection for as long as the server keeps it.
 
     For checks of stages at which servers keep their connections. That they do is a rule of its
-    own: so where none comes of a request, it is sent once more, on a connection of its own, and so
-    are all after it. Stray bytes fail the check, as they do for `Client.ask`.
+    own. So if a request gets no response, it is sent once more, on a connection of its own, and
+    from then on all others are too. Stray bytes fail the check, as they do for `Client.ask`.
     """
 
     def __init__(self, client: Client) -> None:
@@ -320,11 +321,11 @@ class Kept:
         body: bytes | None = None,
         **options: Any,
     ) -> Response:
-        """Send a request and return the answer. Raises CheckFailed, WireError and BadResponse."""
+        """Send a request and return the response. Raises CheckFailed, WireError and BadResponse."""
         if self._trusts and not options:
             try:
                 response = self._ask_on(self._choose(), target, method, fields, body)
-                if response.status != 408:  # It has waited for too long while we did.
+                if response.status != 408:  # We waited, and it lost patience.
                     return response
             except WireError as error:
                 if error.kind == "flood":
@@ -334,17 +335,17 @@ class Kept:
         return self._client.ask(target, method, fields, body, **options)
 
     def _choose(self) -> Connection:
-        """Return the connection to ask on. Raises CheckFailed if more came than was asked for."""
+        """Return the connection to ask on. Raises CheckFailed if unrequested bytes came on it."""
         connection, unused = self._connection, time.monotonic() - self._used_at
         if connection and unused < LONGEST_UNUSED:
             if connection.has_pending():
                 expect_nothing_left(connection.receive(), connection)
-            connection.turn_page()  # Only what fails is shown then, and can be repeated.
+            connection.turn_page()  # So that only what fails is shown, and can be repeated.
             return connection
-        if connection:  # It may be cut off at any moment, and that would be right.
+        if connection:  # The server may close it at any moment, and rightly so.
             connection.close()
         self._connection = connection = self._client.connect()
-        # Nothing is waited for long: it would be asked for again.
+        # A short wait will do: what does not come is asked for again.
         connection.patience = min(connection.patience, KEPT_PATIENCE)
         return connection
 
@@ -356,7 +357,7 @@ class Kept:
         fields: Fields,
         body: bytes | None,
     ) -> Response:
-        """Ask on `connection`, and see that nothing comes after the answer."""
+        """Ask on `connection`, and see to it that nothing comes after the response."""
         connection.send(request_bytes(target, method, tuple(fields), body, connection=None))
         response = connection.read_response(method)
         self._used_at = time.monotonic()
@@ -369,7 +370,7 @@ class Kept:
 
 
 def _count_requests(connection: Connection) -> int:
-    """Return how many requests have been sent on `connection`, if each had its response."""
+    """Return how many requests were sent on `connection`, provided that each had its response."""
     sent = [message for message in connection.record.messages if message.direction == "sent"]
     return sum(message.connection == connection.number for message in sent)
 
@@ -379,11 +380,11 @@ def repeat_if_slow(
     patience: float = 0.7 * IDLE_TIMEOUT,
     server: Server | None = None,
 ) -> None:
-    """Play `scene`, in which a client is slow on purpose: again, if it fails as we were too slow.
+    """Play `scene`, in which a client is slow on purpose; play it again if we were too slow.
 
-    A server may hang up on a client after IDLE_TIMEOUT: if the machine is so busy that the scene
-    took longer than `patience`, its failure proves nothing, unless it comes TRIES times in a row;
-    or if it is the `server` that keeps the machine busy, which only gets worse.
+    A server may hang up on a client after IDLE_TIMEOUT. So a failure proves nothing if the machine
+    was so busy that the scene took longer than `patience`. It counts if it comes TRIES times in a
+    row, or if it is the `server` that keeps the machine busy, which would only get worse.
     """
     for tries_left in reversed(range(TRIES)):
         began = time.monotonic()

@@ -1,7 +1,4 @@
-"""Facts about answers, one a function: each passes in silence, or raises CheckFailed and says why.
-
-And the means to get answers: `Client`, which asks, and `Words`, which makes up what it says.
-"""
+"""Facts about responses, one for each function: it returns, or raises CheckFailed and says why."""
 
 from __future__ import annotations
 
@@ -21,11 +18,11 @@ from tester.wire.connection import (
 )
 from tester.wire.response import Response
 
-MOST_NAMES = 200  # Of the fields of a response, among which one with a similar name is looked for.
-ALIKE = 0.8  # From 0 to 1: names that are so like each other are one name, mistyped.
+MOST_NAMES = 200  # Of a response's fields: a similar name is looked for among these.
+ALIKE = 0.8  # From 0 to 1: names that are this similar are one name, mistyped.
 GZIP = 31  # How zlib is told that data is in gzip format.
-MOST_UNPACKED = 16 * MEGABYTE  # Bytes of a body once it is unpacked: no check asks for so many.
-MOST_MEMBERS = 1000  # Parts of a body in gzip format: any number is legal, one is usual.
+MOST_UNPACKED = 16 * MEGABYTE  # Bytes of a body once it is unpacked: no check asks for that many.
+MOST_MEMBERS = 1000  # Parts (members) of a body in gzip format: any number is legal, one is usual.
 
 
 class CheckFailed(AssertionError):
@@ -43,9 +40,9 @@ class CheckFailed(AssertionError):
         kind: str = "",
         facts: dict[str, Any] | None = None,
     ) -> None:
-        """Say what went wrong in one sentence, and show it; `likely` asks for the likely cause.
+        """Say what went wrong in one sentence, and show it; `likely` is the likely cause.
 
-        `kind` and `facts` say it for programs, with names that do not change with the sentence.
+        `kind` and `facts` say the same to programs, in names that outlive the wording.
         """
         super().__init__(message)
         self.kind = kind
@@ -60,9 +57,9 @@ class CheckFailed(AssertionError):
 
 @contextmanager
 def naming(doing: str) -> Iterator[None]:
-    """Let a WireError say what the answer was for that did not come: "answering request 2".
+    """Let a WireError say which response did not come: "answering request 2".
 
-    One that says more already, as when a body breaks off, is left as it is.
+    An error that already says more, as when a body breaks off, is left as it is.
     """
     try:
         yield
@@ -74,7 +71,7 @@ def naming(doing: str) -> Iterator[None]:
 
 @contextmanager
 def about(what: str, connection: Connection | None = None) -> Iterator[None]:
-    """Let all that fails say what it is about: "request 2 of 3: the status is …"."""
+    """Let whatever fails say what it is about: "request 2 of 3: the status is …"."""
     try:
         with naming(f"answering {what}"):
             yield
@@ -96,10 +93,10 @@ def expect(condition: object, message: str, expected: str = "", got: str = "") -
 
 
 def expect_no_rest(rest: bytes, connection: Connection, method: str) -> None:
-    """Fail if bytes came after the end of an answer to `method`."""
+    """Fail if bytes came after the end of a response to `method`."""
     if rest and method == "HEAD":
         raise CheckFailed(
-            f"the answer to HEAD has a body of {len(rest)} bytes",
+            f"the response to HEAD has a body of {len(rest)} bytes",
             "the head that GET would get, and no body",
             f"{len(rest)} bytes after the head",
             Pointer(rest[:80], 0),
@@ -111,26 +108,27 @@ def expect_no_rest(rest: bytes, connection: Connection, method: str) -> None:
 
 
 def expect_nothing_left(rest: bytes, connection: Connection | None = None) -> None:
-    """Fail if bytes came after the end of an answer."""
+    """Fail if bytes came after the end of a response."""
     if rest.startswith(b"HTTP/"):
         raise CheckFailed(
             "one more response came than there were requests",
-            "a response to each request, and no more",
+            "one response to each request",
             show_text(rest[:60]),
             Pointer(rest[:60], 0),
             connection,
-            "Is a response sent twice? Or is a part of the request, such as its body, taken for"
-            " another request?",
+            "Is a response sent twice? Or is part of the request, such as its body, read as another"
+            " request?",
             kind="response.unwanted",
         )
     if rest:
+        unit = "byte" if len(rest) == 1 else "bytes"
         raise CheckFailed(
-            f"{len(rest)} bytes too many came after the end of the answer",
-            "nothing after the body's last byte",
-            f"{len(rest)} more bytes",
+            f"{len(rest)} extra {unit} came after the end of the response",
+            "nothing after the last byte of the body",
+            f"{len(rest)} more {unit}",
             Pointer(rest[:80], 0),
             connection,
-            "Does Content-Length count all of the body, in bytes? `len(text)` counts characters.",
+            "Does Content-Length count the whole body, in bytes? `len(text)` counts characters.",
             kind="bytes.unwanted",
             facts={"bytes": len(rest)},
         )
@@ -148,14 +146,14 @@ def expect_status(response: Response, *statuses: int, reason: str | None = None)
             message, f"status {wanted}", got, pointer, kind="status.wrong", facts=facts
         )
     if reason is not None and response.reason != reason:
-        message = f"the words after the status code are {response.reason!r}, not {reason!r}"
+        message = f"the reason phrase is {response.reason!r}, not {reason!r}"
         facts = {"wanted": reason, "came": response.reason}
         pointer = Pointer(response.status_line, 13)
         raise CheckFailed(message, wanted, got, pointer, kind="reason.wrong", facts=facts)
 
 
 def expect_refused(response: Response) -> None:
-    """Fail unless the status is a 4xx."""
+    """Fail unless the status code is from 400 to 499."""
     if not 400 <= response.status < 500:
         got = f"{response.status} {response.reason}"
         pointer = Pointer(response.status_line, 9)
@@ -189,8 +187,8 @@ def expect_body(response: Response, expected: bytes) -> None:
 def unpack(body: bytes, asked: int | None = None, wbits: int = GZIP) -> bytes:
     """Return what a compressed body holds; `asked` is how many bytes were asked for, if known.
 
-    A few bytes may unpack to gigabytes: it is never unpacked further than to MOST_UNPACKED. Raises
-    CheckFailed if it is more, zlib.error if it can't be unpacked, and EOFError if it breaks off.
+    A few bytes may unpack to gigabytes, so unpacking stops at MOST_UNPACKED. Raises CheckFailed if
+    there is more, zlib.error if the body can't be unpacked, and EOFError if it breaks off.
     """
     parts, room = [], MOST_UNPACKED
     for _ in range(MOST_MEMBERS):
@@ -202,7 +200,7 @@ def unpack(body: bytes, asked: int | None = None, wbits: int = GZIP) -> bytes:
                 f"the body unpacks to more than {MOST_UNPACKED // MEGABYTE} MB"
                 + (f", where {asked:,} bytes were asked for" if asked is not None else ""),
                 f"{asked:,} bytes" if asked is not None else "",
-                f"{len(body):,} compressed bytes, which unpack to more and more",
+                f"{len(body):,} compressed bytes, which unpack to more than that",
                 kind="body.endless",
                 facts={"bytes": MOST_UNPACKED},
             )
@@ -220,9 +218,9 @@ def unpack(body: bytes, asked: int | None = None, wbits: int = GZIP) -> bytes:
 
 
 def expect_same(response: Response, plain: Response, what: str) -> None:
-    """Fail unless `what` was answered as the `plain` request for the same was.
+    """Fail unless `what` got the same response as the `plain` request for the same thing.
 
-    A page that says that there is nothing here may say more about it: of that, the status is all.
+    The page of a 404 may say what was asked for, so only its status is compared.
     """
     with about(what):
         expect_status(response, plain.status)
@@ -238,13 +236,13 @@ def expect_field(
 ) -> None:
     """Fail unless the field is there once and its value is `wanted`.
 
-    `wanted` is the value, a pattern for the whole of it, or a function; `words` say it for people.
+    `wanted` is the value, a pattern for the whole value, or a function; `words` describe it.
     """
     words = words or (wanted if isinstance(wanted, str) else getattr(wanted, "pattern", ""))
     _expect_presence(response, name, words)
     values = response.values(name)
     if len(values) > 1:
-        message = f"the field {name} comes {len(values)} times"
+        message = f"the response has {len(values)} {name} fields"
         facts = {"field": name, "times": len(values)}
         raise CheckFailed(
             message,
@@ -276,7 +274,7 @@ def expect_field(
 
 
 def expect_said(response: Response, name: str, words: str) -> None:
-    """Fail unless the field is there and says something; that it comes once is another rule."""
+    """Fail unless the field is there and not empty. That it comes only once is another rule."""
     _expect_presence(response, name, words)
     if not (response.field(name) or "").strip(" \t,"):
         message, expected, got = f"the field {name} is empty", f"{name}: {words}", f"{name}:"
@@ -284,14 +282,14 @@ def expect_said(response: Response, name: str, words: str) -> None:
 
 
 def _expect_presence(response: Response, name: str, words: str) -> None:
-    """Fail unless the field is there, whatever its value; `words` say what it should be."""
+    """Fail unless the field is there, whatever its value; `words` describe what it should be."""
     if not response.values(name):
-        message = f"the answer has no field {name}"
+        message = f"the response has no field {name}"
         got, pointer = f"no field {name} in the head", None
         names = {other.lower(): other for other, _ in response.fields[:MOST_NAMES]}
         names = {other: names[other] for other in names if len(other) < 2 * len(name)}
         if near := difflib.get_close_matches(name.lower(), names, 1, ALIKE):
-            got += f", but one that is called {names[near[0]]}"
+            got += f", but one called {names[near[0]]}"
             pointer = Pointer(response.field_line(near[0]), 0)
         expected = f"{name}: {words}"
         raise CheckFailed(
@@ -300,10 +298,10 @@ def _expect_presence(response: Response, name: str, words: str) -> None:
 
 
 def expect_no_field(response: Response, name: str, why: str) -> None:
-    """Fail if the field is there; `why` ends the sentence "the answer has Content-Length, …"."""
+    """Fail if the field is there; `why` ends the sentence "the response has Content-Length, …"."""
     if response.values(name):
         line = response.field_line(name)
-        message = f"the answer has {name}, {why}"
+        message = f"the response has {name}, {why}"
         raise CheckFailed(
             message,
             f"no field {name}",
@@ -315,7 +313,7 @@ def expect_no_field(response: Response, name: str, why: str) -> None:
 
 
 def expect_media_type(response: Response, *types: str) -> None:
-    """Fail unless the Content-Type is one of `types`, whatever its parameters and letter case."""
+    """Fail unless the Content-Type is one of `types`, in any letter case, with any parameters."""
     expect_field(
         response,
         "Content-Type",
@@ -325,7 +323,7 @@ def expect_media_type(response: Response, *types: str) -> None:
 
 
 def expect_option(response: Response, option: str) -> None:
-    """Fail unless the list in the field Connection has `option` in it, in any letter case."""
+    """Fail unless the list in the field Connection contains `option`, in any letter case."""
     expect_field(
         response,
         "Connection",
@@ -335,31 +333,31 @@ def expect_option(response: Response, option: str) -> None:
 
 
 def expect_length(response: Response, length: int) -> None:
-    """Fail unless Content-Length is there once and says `length`; zeros before it do not matter."""
+    """Fail unless Content-Length is there once and says `length`; leading zeros do not matter."""
     expect_field(response, "Content-Length", re.compile(f"0*{length}"), str(length))
 
 
 def expect_length_field(response: Response) -> None:
-    """Fail unless the end of the body is told by Content-Length."""
+    """Fail unless Content-Length says where the body ends."""
     if response.framing == "end" or response.field("Content-Length") is None:
         expect_length(response, len(response.body))
 
 
 def expect_end(connection: Connection, seconds: float = END_TIMEOUT) -> None:
-    """Fail unless the server closes the connection now, in good order, without another byte."""
+    """Fail unless the server closes the connection now, cleanly and without another byte."""
     expect_nothing_left(connection.read_end(seconds), connection)
 
 
 def says_close(response: Response) -> bool:
-    """Return whether a response says that the connection ends after it."""
+    """Return whether a response says that the server closes the connection after it."""
     options = (response.field("Connection") or "").lower().split(",")
     return "close" in [option.strip(" \t") for option in options]
 
 
 def _first_difference(one: bytes, other: bytes) -> int:
-    """Return the first index at which the two differ."""
+    """Return the first index at which the two differ; the length of the shorter, if they do not."""
     low, high = 0, min(len(one), len(other))
-    while low < high:  # Up to `low` they agree; each time, half of the rest is compared.
+    while low < high:  # They agree up to `low`. Each round compares half of the rest.
         middle = (low + high + 1) // 2
         if one[low:middle] == other[low:middle]:
             low = middle
@@ -369,5 +367,5 @@ def _first_difference(one: bytes, other: bytes) -> int:
 
 
 def show_text(data: bytes) -> str:
-    """Return bytes as one line of text, the way Python writes them."""
+    """Return bytes as one line of text, the way Python writes them, in quotes."""
     return repr(data)[1:] if data else ""

@@ -1,4 +1,4 @@
-"""Puts into words why a check failed: from an exception and the record to a `Failure`."""
+"""Puts into words why a check failed: turns an exception and the record into a `Failure`."""
 
 from __future__ import annotations
 
@@ -15,101 +15,112 @@ from tester.ladder.stages import FIRST_THAT_KEEPS, FIRST_WITH_LENGTHS
 from tester.results import Failure, Message, Pointer
 from tester.wire.connection import IDLE_TIMEOUT, MEGABYTE, BadResponse, WireError
 
-# The likely cause, by what happened and from which stage on; the last that fits is told.
+# The likely cause, by what happened and from which stage on. The last one that fits is shown.
 LIKELY = {
     "refused": (
         (1, "Is the listening socket still open? `accept` must be called in a loop."),
         (2, "Did the server stop after its first client? `accept` must be called in a loop."),
     ),
     "silent": (
-        (1, "Does the server call `accept`, and `close` when it is done?"),
+        (1, "Does the server call `accept`, and `close` when it has finished?"),
         (2, "Does it wait for more than the client sends? `recv` returns what is there."),
         (3, "Does it wait for more than the client sends, or forget to close the connection?"),
-        (8, "Does it wait for the end of the connection instead of the empty line of the head?"),
+        (
+            8,
+            "Is it waiting for the client to close, instead of for the empty line that ends the"
+            " head?",
+        ),
         (10, "Is it still busy with another client? One thread for each connection helps."),
-        (14, "Does it wait for a body that does not come, or for more than Content-Length?"),
-        (15, "Does it answer the second request on a connection as it does the first?"),
+        (14, "Does it wait for a body that never comes, or for more than Content-Length says?"),
+        (15, "Does it answer the second request on a connection, or only the first?"),
         (18, "Does it wait for more after the last chunk (0 CR LF CR LF)?"),
     ),
-    "endless": ((1, "Is there a loop that sends, and that nothing ends?"),),
-    "flood": ((1, "Does a loop send again and again what is to be sent once?"),),
+    "endless": ((1, "Is there a loop that keeps sending and never ends?"),),
+    "flood": ((1, "Does a loop send again and again what should be sent only once?"),),
     "closed": (
         (1, "Did the program fail here? Look at what it printed."),
-        (3, "Is the answer sent with `sendall`, whole, before `close`?"),
+        (3, "Is the whole response sent, with `sendall`, before `close`?"),
         (7, "Is Content-Length the number of bytes that are really sent?"),
-        (15, "Does it close although the client did not ask for that?"),
+        (15, "Does it close the connection although the client did not ask for that?"),
     ),
     "gave up": (
         (
             1,
-            "Did it wait for more, until its timeout? All that was sent had come. Perhaps bytes"
-            " were dropped that came together with others, or it waits for more than there is.",
+            "Was it waiting for more bytes, until its timeout? The whole request had arrived. Look"
+            " for bytes that came together with others, such as with the head, and were thrown"
+            " away; or for a length that is too large.",
         ),
     ),
     "reset": (
-        (1, "Was the socket closed with bytes in it that nobody had read? Read the request first."),
+        (1, "Was the socket closed before all of the request was read? Read the request first."),
         (14, "Was the socket closed before the whole body was read?"),
     ),
 }
-LOOP_ADVICE = "Is `accept` in a `while True` loop? After one client there are others."
+LOOP_ADVICE = "Is `accept` in a `while True` loop? After one client comes the next."
 ERROR_ADVICE = (
-    "Begin with the error that your server printed. If it is a slip, mend it. If a client can cause"
-    " it, catch it where that client is served, so that the others still are."
+    "Start with the error that your server printed. If it is a typo, fix it. If a client can cause"
+    " it, catch it where that client is served, so that the other clients are still served."
 )
-LONGEST = 2000  # Characters of a message, and of what was expected or came: of more, both ends.
-LONGEST_LINE = 300  # Characters of the last line that a server printed, where a message holds it.
-LONGEST_OUTPUT = 16_000  # Characters of an output that are kept with a failure: its end.
-MOST_CONNECTIONS = 3  # Of a check with more, only the one that failed is shown.
-GIVES_UP = 0.9 * IDLE_TIMEOUT  # Seconds: who closes after such a silence had waited for more.
-NO_ANSWER = "sending the head of its answer"  # What it does where nothing has come.
+LONGEST = 2000  # Characters of a message, or of what was expected or came; of more, both ends.
+LONGEST_LINE = 300  # Characters of the last line that a server printed, inside a message.
+LONGEST_OUTPUT = 16_000  # Characters of the output that are kept with a failure: its end.
+MOST_CONNECTIONS = 3  # Of a check with more connections, only the one that failed is shown.
+GIVES_UP = 0.9 * IDLE_TIMEOUT  # Seconds: a server that closes after this silence waited for more.
+NO_ANSWER = "sending the head of its answer"  # What it should have done, where nothing came.
 LAST_ERROR = re.compile(r"^\w[\w.]*(?:: .*)?$", re.MULTILINE)
-SERVER_ERROR = re.compile(r"5\d\d ")  # A status that says so
+SERVER_ERROR = re.compile(r"5\d\d ")  # A status that says so.
 SPINS = (
-    'Does a loop go on when a client has left? `recv` returns b"" then, again and again. The'
-    " server never rests, though nobody asks it for anything."
+    'Does a loop go on after a client has left? Then `recv` returns b"" again and again. The'
+    " server keeps the processor busy, although no client is asking for anything."
 )
-CRASH = "Begin with what your server printed: {}."
+CRASH = "Start with what your server printed: {}."
 SENTENCES = {
-    "refused": "the connection was refused: nobody listens on port {port} any more",
-    "silent": "the server stayed silent for {seconds:.1f} s instead of {doing}",
-    "endless": "the server went on sending, {seconds:.1f} s long, instead of {doing}",
+    "refused": "the connection was refused: nothing is listening on port {port} any more",
+    "silent": "the server sent nothing for {seconds:.1f} s instead of {doing}",
+    "endless": "the server kept sending for {seconds:.1f} s instead of {doing}",
     "flood": "the server sent more than {most} MB instead of {doing}",
-    "closed": "the server closed the connection before it was done {doing}",
-    "gave up": "the server stayed silent for {silence:.1f} s, then closed the connection"
+    "closed": "the server closed the connection {unfinished}",
+    "gave up": "the server sent nothing for {silence:.1f} s, then closed the connection"
     " {unfinished}",
-    "reset": "the server reset the connection (it was cut off, not closed) while {doing}",
+    "reset": "the server broke the connection off (a reset, not a clean close) while {doing}",
 }
-# What is better said in other words where some bytes of an answer had come already.
+# Where some bytes of a response had come already, other words fit better.
 UNENDED = (
-    "the answer began, but did not end: nothing more came, {seconds:.1f} s long",
+    "the response started but never finished: nothing more came for {seconds:.1f} s",
     (
         (
             1,
             "Is an empty line missing after the head? Is the body as long as Content-Length says?"
-            " Without Content-Length only the end of the connection ends the body: close it.",
+            " Without Content-Length, only the end of the connection ends the body: close it.",
         ),
     ),
 )
 UNCLOSED = (
-    "the server answered, but did not close the connection, {seconds:.1f} s long",
+    "the server responded but kept the connection open (waited {seconds:.1f} s)",
     (
-        (1, "Is `close()` called on the connection when the answer has been sent?"),
+        (1, "Is `close()` called on the connection after the response has been sent?"),
         (
             FIRST_THAT_KEEPS,
-            "Is the connection closed where the client asked for that, and after IDLE_TIMEOUT"
-            " seconds in which it said nothing?",
+            "Is the connection closed when the client asks for that, and when the client has sent"
+            " nothing for IDLE_TIMEOUT seconds?",
         ),
     ),
 )
+UNFINISHED = "the server kept sending for {seconds:.1f} s without finishing its response"
+OVERFLOWING = "the server sent more than {most} MB without finishing its response"
 SPECIAL = {
     ("closed", NO_ANSWER): (
-        "the head never ended: the connection was closed, and no empty line had come",
+        "the head never ended: the connection was closed before an empty line came",
         ((1, "Is there an empty line (CR LF CR LF) between the head and the body?"),),
     ),
     ("closed", "sending the body: the last chunk (0 CR LF CR LF) had not come"): (
         SENTENCES["closed"],
-        ((1, "Is the last chunk, `0` and an empty line, sent when there is no more to come?"),),
+        ((1, "Is the last chunk, `0` and an empty line, sent after all the others?"),),
     ),
+    ("endless", "answering"): (UNFINISHED, LIKELY["endless"]),
+    ("endless", "ending its answer"): (UNFINISHED, LIKELY["endless"]),
+    ("flood", "answering"): (OVERFLOWING, LIKELY["flood"]),
+    ("flood", "ending its answer"): (OVERFLOWING, LIKELY["flood"]),
     ("silent", "answering"): UNENDED,
     ("silent", "ending its answer"): UNENDED,
     ("silent", "hanging up"): UNCLOSED,
@@ -118,11 +129,11 @@ SPECIAL = {
 
 
 class Stopped(Exception):
-    """We stopped the server during a check, or before it; the text says why."""
+    """We stopped the server during a check, or before it. The text says why."""
 
 
 def explain(error: BaseException, client: Client, stage: int) -> Failure:
-    """Return what there is to say about `error`, which ended a check of `stage`."""
+    """Return what a learner should know about `error`, which ended a check of `stage`."""
     server = client.server
     failure: dict[str, Any]
     if isinstance(error, Stopped):
@@ -142,7 +153,7 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
     if server.exit_code is None and _broke_off(error) and (crash := last_error(output)):
         failure["likely"] = CRASH.format(crash)
     elif spins:
-        failure["likely"] = SPINS  # It is late for that reason, whatever else was asked for.
+        failure["likely"] = SPINS  # That is why it is late, whatever was asked for.
     shortened = {
         name: shorten_text(value) if isinstance(value, str) else value
         for name, value in failure.items()
@@ -158,7 +169,7 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
 
 
 def shorten_text(text: str, limit: int = LONGEST) -> str:
-    """Return `text`, of a long one the beginning, the end, and a mark between them.
+    """Return `text`; of a long one, its beginning and its end, with a mark between them.
 
     >>> shorten_text("abcdefghijkl", limit=9)
     'abcd … kl'
@@ -171,7 +182,7 @@ def shorten_text(text: str, limit: int = LONGEST) -> str:
 
 
 def _command(client: Client, shown: int, stage: int) -> str:
-    """Return a command that repeats by hand what was sent on the connection `shown`."""
+    """Return a shell command that sends again what was sent on the connection `shown`."""
     server, messages = client.server, client.record.messages
     port = server.address.port if server.hard_coded else DEFAULT_PORT
     pieces = list_pieces(messages, shown)
@@ -185,7 +196,7 @@ def _command(client: Client, shown: int, stage: int) -> str:
 
 
 def _broke_off(error: BaseException) -> bool:
-    """Return whether the server broke off, or says itself that it failed."""
+    """Return whether the server broke the connection off, or reported an error by its status."""
     if isinstance(error, WireError):
         return error.kind in ("closed", "reset")
     if not isinstance(error, CheckFailed):
@@ -195,7 +206,7 @@ def _broke_off(error: BaseException) -> bool:
 
 
 def last_error(output: str) -> str:
-    """Return the last line of the last traceback in what was printed, or nothing.
+    """Return the last line of the last traceback in `output`, or an empty string.
 
     >>> last_error("Traceback (most recent call last):\\n  File ...\\nKeyError: 'a'\\nlistening")
     "KeyError: 'a'"
@@ -206,10 +217,10 @@ def last_error(output: str) -> str:
 
 
 def _choose_connection(messages: Sequence[Message], failed: int, ended: bool) -> int:
-    """Return the connection that is worth repeating by hand: one on which something was sent.
+    """Return the connection to repeat by hand: one on which something was sent.
 
-    Mostly, that is the one that `failed`. Where the program has `ended`, it is the one that may
-    have ended it: the first that got no answer, of those that asked when the last answer had come.
+    Mostly, that is the one that `failed`. If the program has `ended`, it is the connection that
+    may have ended it: the first one that sent something after the last response had come.
     """
     asked = [message.connection for message in messages if message.direction == "sent"]
     if ended:
@@ -221,7 +232,7 @@ def _choose_connection(messages: Sequence[Message], failed: int, ended: bool) ->
 
 
 def _choose_messages(client: Client, numbers: Collection[int]) -> tuple[Message, ...]:
-    """Return what went over the wire: all of it, or of many connections only these."""
+    """Return what went over the wire: everything, or of many connections only `numbers`."""
     messages = client.record.messages
     if len({message.connection for message in messages}) > MOST_CONNECTIONS:
         messages = [message for message in messages if message.connection in numbers]
@@ -229,7 +240,7 @@ def _choose_messages(client: Client, numbers: Collection[int]) -> tuple[Message,
 
 
 def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, Any]:
-    """Say what is wrong with bytes that came."""
+    """Explain what is wrong with the bytes that came."""
     if isinstance(error, CheckFailed):
         return {
             "message": error.message,
@@ -252,7 +263,7 @@ def _explain_answer(error: CheckFailed | BadResponse) -> dict[str, Any]:
 
 
 def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, Any]:
-    """Say how the conversation broke off, and why that is likely."""
+    """Explain how the conversation broke off, and what the likely cause is."""
     broken = error.kind in ("refused", "closed", "reset")
     code = server.wait_for_exit() if broken else None
     if code is not None:
@@ -265,9 +276,9 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, Any
     if received and (kind, doing) in SPECIAL:
         sentence, likely = SPECIAL[kind, doing]
     elif doing.startswith("sending the body"):
-        stage = min(stage, FIRST_WITH_LENGTHS)  # That it ends too early is a matter of its length.
+        stage = min(stage, FIRST_WITH_LENGTHS)  # It is the length that is wrong then.
     elif kind == "closed" and not received:
-        stage = 1  # Nothing was sent that could be wrong.
+        stage = 1  # The server sent nothing that could be wrong.
     said_nothing = doing == NO_ANSWER and not received
     message = sentence.format(
         port=server.address.port,
@@ -275,7 +286,7 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, Any
         silence=connection.silence,
         doing=doing,
         most=error.most // MEGABYTE,
-        unfinished="without an answer" if said_nothing else f"before it was done {doing}",
+        unfinished="without a response" if said_nothing else f"before it finished {doing}",
     )
     return {
         "message": message,
@@ -286,25 +297,25 @@ def _explain_wire(error: WireError, server: Server, stage: int) -> dict[str, Any
 
 
 def _explain_exit(code: int, server: Server) -> dict[str, Any]:
-    """Say that the program has ended, and with which last words."""
+    """Explain that the program has ended, with the last line that it printed."""
     server.output.finish()
     last = shorten_text(server.output.tail(1), LONGEST_LINE)
     advice = server.input_advice(code)
     if code == 0:
         return {
-            "message": "the server came to its end (exit code 0) instead of serving on",
-            "got": f"a program that ended; the last it printed: {last}" if last else "",
+            "message": "the server exited (code 0) instead of waiting for the next client",
+            "got": f"a program that ended; the last line it printed: {last}" if last else "",
             "likely": f"{advice}." if advice else LOOP_ADVICE,
             "kind": "server.exited",
             "facts": {"code": code},
         }
     how = f"exited (code {code})"
     if -code in set(signal.Signals):
-        how = f"was ended by the signal {signal.Signals(-code).name}"
+        how = f"was killed by the signal {signal.Signals(-code).name}"
     return {
         "message": f"the server {how}" + (f": {last}" if last else ""),
-        "expected": "a server that goes on serving",
-        "got": last or "nothing was printed before the end",
+        "expected": "a server that keeps running",
+        "got": last or "it printed nothing before the end",
         "likely": f"{advice}." if advice else ERROR_ADVICE,
         "kind": "server.exited",
         "facts": {"code": code},

@@ -18,16 +18,16 @@ KEPT = 0.3  # Seconds after which a connection that has not ended is being kept.
 
 
 def expect_end_or_second(connection: Connection, request: bytes) -> None:
-    """Fail unless the connection ends in good order after the answer, or serves a second request.
+    """Fail unless the connection ends cleanly after the response, or serves a second request.
 
-    The second, if the answer says its length and not that the connection ends.
+    The second is allowed if the response has a length and does not say `Connection: close`.
     """
-    doing = "closing the connection after its answer"
+    doing = "closing the connection after its response"
     connection.send(request)
     try:
         with naming(doing):
             response = connection.read_response()
-    except BadResponse:  # Other rules ask for its form.
+    except BadResponse:  # Whether it is well-formed is another rule.
         connection.read_end(connection.patience, doing)
         return
     except WireError as error:
@@ -44,7 +44,7 @@ def expect_end_or_second(connection: Connection, request: bytes) -> None:
 
 
 def expect_second(connection: Connection, request: bytes) -> None:
-    """Fail unless a connection that was kept answers `request` once more; it may end meanwhile."""
+    """Fail unless a kept connection answers `request` once more; it may also have ended by now."""
     try:
         with naming("closing the connection, or answering a second request on it"):
             connection.send(request)
@@ -55,7 +55,7 @@ def expect_second(connection: Connection, request: bytes) -> None:
 
 
 def expect_no_more_answers(connection: Connection, why: str) -> None:
-    """Fail if another answer comes, or the connection stays open. A reset is an end too.
+    """Fail if another response comes, or the connection stays open. A reset is an end too.
 
     `why` ends the sentence "the server went on answering, although …".
     """
@@ -79,9 +79,10 @@ def expect_no_more_answers(connection: Connection, why: str) -> None:
 def expect_body_is_no_request(
     connection: Connection, words: Words, what: str, *, may_wait: bool = False
 ) -> None:
-    """Fail if `what`, the body of a refused request, is read as the next one; the end will do.
+    """Fail if `what`, the body of a refused request, is read as the next request.
 
-    With `may_wait` silence will do as well: not all of the body has come.
+    The connection may end instead. With `may_wait`, silence is allowed too: part of the body is
+    still missing.
     """
     word = words.word()
     try:
@@ -94,7 +95,7 @@ def expect_body_is_no_request(
     if response.status != 200 or response.body != word.encode():
         raise CheckFailed(
             f"{what} was read as the next request",
-            f"the answer to GET /echo/{word}, or the end of the connection",
+            f"the response to GET /echo/{word}, or the end of the connection",
             f"{response.status} {response.reason}, with the body {show_text(response.body[:60])}",
             connection=connection,
         )

@@ -102,7 +102,7 @@ def ask_tester(answer: bytes) -> str:
         what = f"{reader.missing} bytes are" if reader.missing else "the end is"
         return f"refuses: {what} missing" if reader.response else "refuses"
     if reader.extra:
-        return f"refuses: {len(reader.extra)} bytes too many"
+        return f"refuses: {len(reader.extra)} extra bytes"
     return _accepts(reader.whole.body)
 
 

@@ -46,7 +46,7 @@ MISTAKES = (
         rule="test_hangs_up_by_itself",
         title="The connection is never closed",
         changes=(("    connection.close()", "    pass"),),
-        words="silent",
+        words="sent nothing",
     ),
     Mistake(
         stage=1,

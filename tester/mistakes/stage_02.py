@@ -54,7 +54,7 @@ MISTAKES = (
         rule="test_hangs_up_cleanly_after_the_request",
         title="The connection stays open when the request has been read",
         changes=(("        hang_up(connection)", "        pass"),),
-        words="silent",
+        words="sent nothing",
     ),
     Mistake(
         stage=2,
@@ -69,7 +69,7 @@ MISTAKES = (
         rule="test_a_client_that_stays_keeps_nobody_waiting",
         title="The end of a client that never hangs up is waited for without limit",
         changes=(("        connection.settimeout(LINGER)\n", ""),),
-        words="silent",
+        words="sent nothing",
     ),
     Mistake(
         stage=2,

@@ -27,7 +27,7 @@ MISTAKES = (
                 'head = b"".join(iter(lambda: connection.recv(PIECE), b"")).decode("latin-1")',
             ),
         ),
-        words="silent",
+        words="sent nothing",
         row=13,
     ),
     Mistake(
@@ -150,7 +150,7 @@ MISTAKES = (
         rule="test_connection_ends_after_the_answer",
         title="The connection is not closed after the answer",
         changes=(("        hang_up(connection)", "        pass"),),
-        words="silent",
+        words="sent nothing",
         row=23,
     ),
     Mistake(

@@ -36,7 +36,7 @@ MISTAKES = (
                 r'build_head(response) + response.body + b"\r\n"',
             ),
         ),
-        words="2 bytes too many",
+        words="2 extra bytes",
         row=39,
     ),
     Mistake(
@@ -67,7 +67,7 @@ MISTAKES = (
         rule="test_length_counts_bytes",
         title="Content-Length counts letters, not bytes",
         changes=(("len(response.body)", "len(response.body.decode())"),),
-        words="bytes too many",
+        words="extra bytes",
         row=37,
     ),
     Mistake(
@@ -160,6 +160,6 @@ MISTAKES = (
         rule="test_echo_has_a_length",
         title="Content-Length goes no further than the buffer has room",
         changes=(("str(len(response.body))", "str(min(len(response.body), 1024))"),),
-        words="bytes too many",
+        words="extra bytes",
     ),
 )

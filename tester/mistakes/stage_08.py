@@ -163,7 +163,7 @@ MISTAKES = (
                 ),
             ),
         ),
-        words="silent",
+        words="sent nothing",
         row=14,
     ),
     Mistake(
@@ -367,7 +367,7 @@ MISTAKES = (
                 "    return connection.recv(PIECE)\n",
             ),
         ),
-        words="silent",
+        words="sent nothing",
         row=64,
     ),
     Mistake(
@@ -534,13 +534,13 @@ MISTAKES = (
                 "",
             ),
         ),
-        words="silent",
+        words="sent nothing",
     ),
     Mistake(
         stage=8,
         rule="test_what_can_not_become_a_request",
         title="A TLS hello is waited for like the beginning of a request line",
         changes=(("        require(BEGINNING.match(line[:100]))\n", ""),),
-        words="silent",
+        words="sent nothing",
     ),
 )

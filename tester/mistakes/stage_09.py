@@ -191,7 +191,7 @@ MISTAKES = (
                 "            return\n",
             ),
         ),
-        words="a target of 80 KB: the answer has no field Date",
+        words="a target of 80 KB: the response has no field Date",
     ),
     Mistake(
         stage=9,

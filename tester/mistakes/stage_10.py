@@ -14,14 +14,14 @@ MISTAKES = (
                 "serve_connection(connection)",
             ),
         ),
-        words="silent",
+        words="sent nothing",
     ),
     Mistake(
         stage=10,
         rule="test_silent_clients_hold_nobody_up",
         title="run is called instead of start, so that clients are served one after the other",
         changes=(("daemon=True).start()", "daemon=True).run()"),),
-        words="silent",
+        words="sent nothing",
         row=17,
     ),
     Mistake(
@@ -31,7 +31,7 @@ MISTAKES = (
         changes=(
             ("target=serve_connection, args=(connection,)", "target=serve_connection(connection)"),
         ),
-        words="silent",
+        words="sent nothing",
         row=49,
     ),
     Mistake(
@@ -45,7 +45,7 @@ MISTAKES = (
                 "daemon=True)\n            thread.start()\n            thread.join()",
             ),
         ),
-        words="silent",
+        words="sent nothing",
         row=49,
     ),
     Mistake(
@@ -133,7 +133,7 @@ MISTAKES = (
                 "        connection.sendall(build_head(response) + response.body)",
             ),
         ),
-        words="silent",
+        words="sent nothing",
     ),
     Mistake(
         stage=10,

@@ -24,7 +24,7 @@ MISTAKES = (
                 "        busy.discard(threading.current_thread())\n",
             ),
         ),
-        words="silent",
+        words="sent nothing",
         row=51,
     ),
     Mistake(

@@ -392,7 +392,7 @@ MISTAKES = (
         rule="test_head_is_get_without_the_body",
         title="HEAD is answered with a body",
         changes=(("        response.body = iter(())  # All", "        pass  # All"),),
-        words="the answer to HEAD has a body",
+        words="the response to HEAD has a body",
         row=40,
     ),
     Mistake(
@@ -759,7 +759,7 @@ MISTAKES = (
                 ),
             ),
         ),
-        words="the answer to HEAD has a body",
+        words="the response to HEAD has a body",
     ),
     Mistake(
         stage=14,
@@ -853,7 +853,7 @@ MISTAKES = (
                 ),
             ),
         ),
-        words="closed the connection / silent",
+        words="closed the connection / sent nothing",
     ),
     Mistake(
         stage=14,

@@ -60,7 +60,7 @@ MISTAKES = (
         rule="test_serves_several_connections_in_turn",
         title="One connection is served to its end before the next has its turn",
         changes=(("daemon=True).start()", "daemon=True).run()"),),
-        words="silent",
+        words="sent nothing",
         row=17,
     ),
     Mistake(
@@ -127,7 +127,7 @@ MISTAKES = (
                 "                pass\n",
             ),
         ),
-        words="did not close the connection",
+        words="kept the connection open",
     ),
     Mistake(
         stage=15,
@@ -563,7 +563,7 @@ MISTAKES = (
                 "        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))\n",
             ),
         ),
-        words="silent",
+        words="sent nothing",
     ),
     Mistake(
         stage=15,

@@ -38,7 +38,7 @@ MISTAKES = (
                 r'yield f"tick {number}\n".encode() * (number != 3)',
             ),
         ),
-        words="bytes too many",
+        words="extra bytes",
         row=66,
     ),
     Mistake(
@@ -96,7 +96,7 @@ MISTAKES = (
         rule="test_connection_is_usable_after_a_stream",
         title="A line end too many is sent after the last chunk",
         changes=(('    yield b"0\\r\\n\\r\\n"\n', '    yield b"0\\r\\n\\r\\n\\r\\n"\n'),),
-        words="2 bytes too many",
+        words="2 extra bytes",
     ),
     Mistake(
         stage=18,
@@ -133,7 +133,7 @@ MISTAKES = (
         changes=(
             ("if response.length is None and request.minor > 0:", "if response.length is None:"),
         ),
-        words="the answer has Transfer-Encoding",
+        words="the response has Transfer-Encoding",
     ),
     Mistake(
         stage=18,

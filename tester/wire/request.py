@@ -1,4 +1,4 @@
-"""Writes requests: bytes to send, well-formed unless a check wants them otherwise."""
+"""Writes requests: the bytes to send, well-formed unless a check wants otherwise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def request_bytes(
     host: str | None = "localhost",
     connection: str | None = "close",
 ) -> bytes:
-    """Write a request; with a `body`, its Content-Length too unless `fields` frame it.
+    """Write a request. A `body` gets a Content-Length, unless `fields` say where it ends.
 
     >>> request_bytes("/a", connection=None)
     b'GET /a HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n'
@@ -34,7 +34,7 @@ def request_bytes(
 
 
 def chunked(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
-    """Write `chunks` as a chunked body, and the last chunk.
+    """Write `chunks` as a chunked body that ends with the last chunk, or with `end`.
 
     >>> chunked(b"hello")
     b'5\\r\\nhello\\r\\n0\\r\\n\\r\\n'

@@ -1,7 +1,8 @@
 """A strict reader of HTTP/1.1 responses: raw bytes in, a `Response` or a `Malformed` out.
 
-It is stricter than curl and browsers are on purpose: what they let pass, other clients refuse.
-RFC 9112 sections 2.2 (line ends), 4 (status line), 5 (fields), 6.3 (the length), 7.1 (chunks).
+It is stricter than curl and browsers on purpose: what they let pass, other clients refuse. It
+implements RFC 9112 sections 2.2 (line ends), 4 (status line), 5 (fields), 6.3 (the length of a
+body) and 7.1 (chunks). Above each pattern stands the grammar (ABNF) that it implements.
 """
 
 from __future__ import annotations
@@ -12,28 +13,102 @@ import re
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-# What no honest answer needs: of what is longer we need not see the end. Others have such limits
-# too; ours are large, so that no check depends on them.
-MAX_HEAD = 256 * 1024  # Bytes of a head, and of a trailer section; as in Chrome (curl: 300 KB).
-MAX_LINES = 5000  # Lines of either; as in curl.
-MAX_CHUNK_LINE = 16 * 1024  # Bytes of a chunk's size and extensions; as in Node (Go: 4 KB).
-MAX_CHUNKS = 50_000  # Chunks of a body: each has 250 bytes of the largest that is asked for.
-MAX_INTERIM = 100  # Interim responses (1xx) before the final one; Go took five for many years.
-USUAL_HEAD = 4000  # Bytes, fewer than MAX_LINES: most heads are shorter.
-SHORT = 100  # Bytes: lines of a head that are shorter are remembered,
-REMEMBERED = 256  # as many as this.
-SHOWN = 1000  # Bytes of a wrong line that are kept, on each side of the place.
+# Limits. No honest response needs as much as they allow, so a server that exceeds one of them has
+# lost control, and we need not wait for the end. Other programs have such limits too. Ours are
+# among the largest, so that no check depends on them.
 
+MAX_HEAD = 256 * 1024
+"""Bytes of a head, and of a trailer section.
+
+Chrome takes 256 KB too (`kMaxHeaderBufSize`), curl 300 KB (`MAX_HTTP_RESP_HEADER_SIZE`), Go's
+client 10 MB by default. node.js took 80 KB until 2018 and takes 16 KB today, as h11 does. Python's
+http.client takes 64 KB for each line.
+"""
+MAX_LINES = 5000
+"""Lines of a head, and of a trailer section.
+
+curl takes 5,000 fields too (`MAX_HTTP_RESP_HEADER_COUNT`), Python's http.client 100.
+"""
+MAX_CHUNK_LINE = 16 * 1024
+"""Bytes of one chunk's size and extensions.
+
+node.js takes 16 KB of extensions too (`kMaxChunkExtensionsSize`), Go 4 KB, Python's http.client
+64 KB.
+"""
+MAX_CHUNKS = 50_000
+"""Chunks of a body. In the largest body that a check asks for, 12 MB, each then has 250 bytes.
+
+No other program that we know limits their number.
+"""
+MAX_INTERIM = 100
+"""Interim responses (1xx) before the final one. Go's client took five for many years."""
+USUAL_HEAD = 4000  # Bytes, fewer than MAX_LINES: most heads are shorter.
+SHORT = 100  # Bytes: shorter lines of a head are remembered once they have been parsed,
+REMEMBERED = 256  # this many of them.
+SHOWN = 1000  # Bytes of a wrong line that are kept on each side of the place.
+
+# Each pattern stands below its grammar, from RFC 9112, or from RFC 9110 where that is named. All of
+# them are built from these characters (RFC 5234 appendix B.1; obs-text: RFC 9110 section 5.5):
+#
+#   VCHAR     = %x21-7E         ; `!` to `~`
+#   HTAB      = %x09            ; `\t`
+#   SP        = %x20            ; a space
+#   obs-text  = %x80-FF
+#   OWS       = *( SP / HTAB )  ; optional white space (RFC 9110 section 5.6.3)
+#   BWS       = OWS             ; bad white space: it must be accepted but not sent
+
+# Section 4. The space after the code is required, even if no reason phrase follows.
+#
+#   status-line    = HTTP-version SP status-code SP [ reason-phrase ]
+#   HTTP-version   = HTTP-name "/" DIGIT "." DIGIT   ; section 2.3: we take HTTP/1.0 and HTTP/1.1
+#   status-code    = 3DIGIT                          ; we take 100 to 999
+#   reason-phrase  = 1*( HTAB / SP / VCHAR / obs-text )
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2}) ([\t -~\x80-\xff]*)")
+
+# Section 5, and RFC 9110 section 5.5.
+#
+#   field-line     = field-name ":" OWS field-value OWS
+#   field-name     = token
+#   field-value    = *field-content
+#   field-content  = field-vchar [ 1*( SP / HTAB / field-vchar ) field-vchar ]
+#   field-vchar    = VCHAR / obs-text
+#
+# The pattern is for `OWS field-value OWS`, all that follows the colon.
 FIELD_VALUE = re.compile(rb"[\t -~\x80-\xff]*")
+
+# RFC 9110 section 5.6.2.
+#
+#   token  = 1*tchar
+#   tchar  = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." / "^" / "_" / "`" / "|"
+#            / "~" / DIGIT / ALPHA
 TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+
+# RFC 9110 section 5.6.4.
+#
+#   quoted-string  = DQUOTE *( qdtext / quoted-pair ) DQUOTE
+#   qdtext         = HTAB / SP / %x21 / %x23-5B / %x5D-7E / obs-text
+#   quoted-pair    = "\" ( HTAB / SP / VCHAR / obs-text )
 QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+
+# Section 7.1.1. The pattern is for one extension.
+#
+#   chunk-ext       = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+#   chunk-ext-name  = token
+#   chunk-ext-val   = token / quoted-string
 EXTENSION = rb"[ \t]*;[ \t]*" + TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + TOKEN + rb"|" + QUOTED + rb"))?"
+
+# Section 7.1. The pattern is for the line that begins a chunk, or the last chunk, without its CRLF.
+#
+#   chunked-body     = *chunk last-chunk trailer-section CRLF
+#   chunk            = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
+#   chunk-size       = 1*HEXDIG
+#   last-chunk       = 1*("0") [ chunk-ext ] CRLF
+#   trailer-section  = *( field-line CRLF )
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]+)(?:" + EXTENSION + rb")*")
 
 
 class Malformed(Exception):
-    """Bytes that are no HTTP response; `index` is the place in `line` where they go wrong."""
+    """Bytes that are not an HTTP response; `index` is the place in `line` where they go wrong."""
 
     def __init__(self, message: str, expected: str, line: bytes, index: int) -> None:
         super().__init__(message)
@@ -49,11 +124,11 @@ class Response:
     """A response, as it was on the wire."""
 
     minor: int
-    """The version is HTTP/1 and this."""
+    """The second digit of the version: 0 or 1."""
     status: int
     reason: str
     fields: list[tuple[str, str]]
-    """Names as they were sent, in order; values without the white space around them."""
+    """In order: names as they were sent, values without the white space around them."""
     head: bytes
     """Status line and fields, with the empty line at the end."""
     body: bytes = b""
@@ -61,7 +136,7 @@ class Response:
     chunks: list[bytes] = field(default_factory=list)
     trailers: list[tuple[str, str]] = field(default_factory=list)
     framing: str = "end"
-    """How the end of the body is found: `none`, `length`, `chunked`, or `end` of the connection."""
+    """What ends the body: `length`, `chunked`, `end` (of the connection); `none` without a body."""
 
     def values(self, name: str) -> list[str]:
         """Return the values of all fields of this name, in any letter case."""
@@ -69,12 +144,12 @@ class Response:
         return [value for key, value in self.fields if key.lower() == wanted]
 
     def field(self, name: str) -> str | None:
-        """Return the value of the field, several joined by a comma; None where there is none."""
+        """Return the value of the field, or several joined by commas; None if there is none."""
         values = self.values(name)
         return ", ".join(values) if values else None
 
     def field_line(self, name: str) -> bytes:
-        """Return the first line of this name as it was sent, with its line end; b"" if none."""
+        """Return the first field line of this name as it was sent, with its line end, or b""."""
         for line in self.head.splitlines(keepends=True)[1:]:
             if line.split(b":")[0].decode("latin-1").lower() == name.lower():
                 return line
@@ -96,7 +171,7 @@ class ResponseReader:
     """
 
     def __init__(self, method: str = "GET") -> None:
-        """Read the answer to a request with this method: one to HEAD has no body."""
+        """Read the response to a request with this method: one to HEAD has no body."""
         self.method = method
         self.response: Response | None = None
         """The response, once its head is there; its body grows while `complete` is false."""
@@ -117,17 +192,17 @@ class ResponseReader:
 
     @property
     def whole(self) -> Response:
-        """The response whose head is there. To be asked for when it is."""
+        """The response, once its head is there. Do not ask for it before."""
         assert self.response is not None
         return self.response
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes. Raises Malformed as soon as they can't be a response any more."""
+        """Take the next bytes. Raises Malformed as soon as they can no longer be a response."""
         self._buffer += data
         self._go_on()
 
     def _go_on(self) -> None:
-        """Read what there is."""
+        """Read as far as the bytes in the buffer allow."""
         while not self.complete and self._state():
             pass
         if self.complete:
@@ -142,14 +217,14 @@ class ResponseReader:
     def skip_interim(self) -> None:
         """Go on to the final response. Raises Malformed if too many interim ones (1xx) come.
 
-        Nothing is copied: each of them costs the same, however many there are.
+        Nothing is copied, so each costs the same, however many there are.
         """
         while self.complete and self.whole.status < 200:
             self._skipped += 1
             if self._skipped > MAX_INTERIM:
                 raise Malformed(
-                    f"more than {MAX_INTERIM} interim responses (1xx) came before the answer",
-                    "the answer itself: its status is 200 or above",
+                    f"more than {MAX_INTERIM} interim responses (1xx) came before the final one",
+                    "the final response, whose status is 200 or above",
                     self.whole.status_line,
                     len("HTTP/1.1 "),
                 )
@@ -176,11 +251,11 @@ class ResponseReader:
 
     @property
     def missing(self) -> int:
-        """How many bytes of a body with Content-Length (or of a chunk) have not come yet."""
+        """How many bytes of a body with Content-Length, or of a chunk, have not come yet."""
         return self._remaining
 
     def _read_head(self) -> bool:
-        """Read the head if all of it is there, and find out how the body will end."""
+        """Read the head if all of it is there, and find out where the body will end."""
         if not self._find_end_of_head():
             return False
         head = self._take(self._checked)
@@ -230,7 +305,7 @@ class ResponseReader:
         return False
 
     def _count_line(self, where: str, line: bytes) -> None:
-        """Count a line of the head or of the trailer section. Raises Malformed if it's too many."""
+        """Count a line of the head or of the trailer section. Raises Malformed for one too many."""
         self._lines += 1
         if self._lines > MAX_LINES:
             raise Malformed(
@@ -241,13 +316,13 @@ class ResponseReader:
             )
 
     def _take(self, size: int) -> bytes:
-        """Take at most so many bytes out of the buffer."""
+        """Take at most `size` bytes out of the buffer."""
         taken = bytes(self._buffer[:size])
         del self._buffer[: len(taken)]
         return taken
 
     def _read_length(self) -> bool:
-        """Read the body up to the length that was promised."""
+        """Read the body up to its Content-Length."""
         taken = self._take(self._remaining)
         self._body += taken
         self._remaining -= len(taken)
@@ -277,7 +352,7 @@ class ResponseReader:
         return line[:-2]
 
     def _read_chunk_line(self) -> bool:
-        """Read a chunk's size."""
+        """Read the line with a chunk's size."""
         too_long = f"a chunk's size and extensions do not end: more than {MAX_CHUNK_LINE:,} bytes"
         line = self._take_line("chunk framing", MAX_CHUNK_LINE, too_long)
         if line is None:
@@ -288,7 +363,7 @@ class ResponseReader:
         if not match:
             _fail_chunk_line(line)
         self._remaining = int(match[1], 16)
-        if not self._remaining:  # The last chunk is a sign, not a part of the body.
+        if not self._remaining:  # The last chunk is a marker, not a part of the body.
             self._state = self._read_trailer
             return True
         self._sizes.append(self._remaining)
@@ -333,9 +408,9 @@ class ResponseReader:
 
 
 def _measure_usual_head(data: bytearray) -> int:
-    """Return the bytes of the head if all of it is there, not long, and with no line end amiss.
+    """Return the size of the head if it is complete, not long, and all its lines end correctly.
 
-    Whatever else there is, is looked at line by line, which takes longer.
+    Otherwise return 0: then it is read line by line, which takes longer.
     """
     size = data.find(b"\r\n\r\n", 1, USUAL_HEAD) + 4
     ends = data.count(b"\r\n", 0, size)
@@ -355,15 +430,15 @@ def _check_line_end(line: bytes, where: str) -> None:
         )
     if b"\r" in line[:-2]:
         raise Malformed(
-            f"a CR stands inside a line of the {where}",
-            "CR only where a line ends, directly before LF",
+            f"a line of the {where} contains a bare CR (one without an LF)",
+            "CR only at the end of a line, directly before LF",
             line,
             line.index(b"\r"),
         )
 
 
 def _check_beginning(data: bytes) -> None:
-    """Raise Malformed if `data` can't become a status line, however it goes on."""
+    """Raise Malformed if `data` can't become a status line, whatever comes next."""
     known = b"HTTP/1."
     common = min(len(known), len(data))
     if data[:common] != known[:common]:
@@ -384,8 +459,8 @@ def _parse_status_line(line: bytes) -> tuple[int, int, str]:
             break
         index = found.end()
     raise Malformed(
-        "the first line is no status line",
-        "HTTP/1.1, a space, three digits, a space, and the reason: HTTP/1.1 200 OK",
+        "the first line is not a status line",
+        "HTTP/1.1, a space, three digits, a space, the reason phrase: HTTP/1.1 200 OK",
         line + b"\r\n",
         index,
     )
@@ -406,22 +481,25 @@ def _parse_field(line: bytes) -> tuple[str, str]:
 
 @functools.lru_cache(REMEMBERED)
 def _parse_short_field(line: bytes) -> tuple[str, str]:
-    """Do it for a line that is likely to come again: most answers have the same fields."""
+    """Parse a line that is likely to come again: most responses have the same fields."""
     return _parse_any_field(line)
 
 
 def _parse_any_field(line: bytes) -> tuple[str, str]:
-    """Do it for a line of any length."""
+    """Parse a field line of any length. Raises Malformed."""
     name, colon, value = line.partition(b":")
     if line[:1] in (b" ", b"\t"):
         message, index = "a field line begins with white space", 0
     elif not colon:
         message, index = "a line of the head has no colon", len(line)
     elif not re.fullmatch(TOKEN, name):
-        message = "a field's name holds a letter that no name may hold (a space before the colon?)"
+        message = (
+            "a field name contains a character that is not allowed there (a space before the"
+            " colon?)"
+        )
         index = _matched(TOKEN + rb"|", name)
     elif not FIELD_VALUE.fullmatch(value):
-        message = "a field's value holds a control character"
+        message = "a field value contains a control character"
         index = len(name) + 1 + _matched(FIELD_VALUE, value)
     else:
         return name.decode("ascii"), value.strip(b" \t").decode("latin-1")
@@ -429,33 +507,34 @@ def _parse_any_field(line: bytes) -> tuple[str, str]:
 
 
 def _parse_trailer(line: bytes) -> tuple[str, str]:
-    """Do the same for a field after the last chunk. Raises Malformed."""
+    """Parse a field line after the last chunk. Raises Malformed."""
     name, value = _parse_field(line)
     if name.lower() in ("content-length", "transfer-encoding"):
-        message = f"{name} comes after the body whose end it tells"
+        message = f"{name} comes after the body whose end it should mark"
         raise Malformed(message, "this field in the head, or not at all", line + b"\r\n", 0)
     return name, value
 
 
 def _find_framing(response: Response, method: str) -> tuple[str, int]:
-    """Return how the body ends, and its bytes (RFC 9112 section 6.3). Raises Malformed."""
+    """Return what ends the body, and its length (RFC 9112 section 6.3). Raises Malformed."""
     lengths = _split_lists(response.values("content-length"))
     codings = [coding.lower() for coding in _split_lists(response.values("transfer-encoding"))]
     if lengths and codings:
         line = response.field_line("content-length")
-        message = "both Content-Length and Transfer-Encoding: which one tells the end of the body?"
+        message = "both Content-Length and Transfer-Encoding: which one says where the body ends?"
         raise Malformed(message, "only one of the two fields", line, 0)
     if any(not re.fullmatch("0*[0-9]{1,20}", value) for value in lengths):
         line = response.field_line("content-length")
         index = line.index(b":") + 1
-        raise Malformed("Content-Length is no number", "decimal digits", line, index)
+        raise Malformed("Content-Length is not a number", "decimal digits", line, index)
     if len(set(lengths)) > 1:
         line = response.field_line("content-length")
-        raise Malformed("two different Content-Length", "one Content-Length", line, 0)
+        raise Malformed("two different Content-Length values", "one Content-Length", line, 0)
     if codings and codings != ["chunked"]:
         line = response.field_line("transfer-encoding")
         index = line.index(b":") + 1
-        raise Malformed("a Transfer-Encoding that we never asked for", "chunked", line, index)
+        message = "a Transfer-Encoding other than chunked, which the client did not offer to accept"
+        raise Malformed(message, "chunked", line, index)
     if method == "HEAD" or response.status in (204, 304):
         return "none", 0
     if codings:
@@ -464,18 +543,18 @@ def _find_framing(response: Response, method: str) -> tuple[str, int]:
 
 
 def _split_lists(values: list[str]) -> list[str]:
-    """`["5, 5", "6"]` -> `["5", "5", "6"]`: only blanks and tabs are white space."""
+    """`["5, 5", "6"]` -> `["5", "5", "6"]`: only spaces and tabs are white space."""
     return [part.strip(" \t") for value in values for part in value.split(",")]
 
 
 def _matched(pattern: bytes | re.Pattern[bytes], data: bytes) -> int:
-    """Return how many bytes at the beginning of `data` fit the pattern."""
+    """Return how many bytes at the beginning of `data` match the pattern."""
     match = re.match(pattern, data)
     return match.end() if match else 0
 
 
 def _fail_chunk_line(line: bytes) -> NoReturn:
-    """Raise Malformed for a chunk's size that is none."""
+    """Raise Malformed for a line that should hold a chunk's size and does not."""
     index = _matched(rb"[0-9A-Fa-f]*", line)
     raise Malformed(
         "a chunk does not begin with its size",
@@ -486,7 +565,7 @@ def _fail_chunk_line(line: bytes) -> NoReturn:
 
 
 def _fail_chunk_end(size: int, end: bytes, after: bytes) -> None:
-    """Raise Malformed for a chunk whose data goes on, or ends without CR LF."""
+    """Raise Malformed for a chunk whose data does not end where it should, in CR LF."""
     raise Malformed(
         f"a chunk of {size} bytes is not followed by CR LF",
         "CR LF after the chunk's data (does the size say how many bytes there are?)",

@@ -69,5 +69,5 @@ def test_shows_one_request(client: Client) -> None:
 
 def test_bytes_that_nobody_asked_for_fail_the_check(client: Client) -> None:
     """Also where no request follows."""
-    with pytest.raises(CheckFailed, match="4 bytes too many"):
+    with pytest.raises(CheckFailed, match="4 extra bytes"):
         ask_all(client, "/", "/sends-more")

@@ -88,7 +88,7 @@ def test_a_program_that_waits_for_enter(
 def test_silent(write_attempt: WriteAttempt) -> None:
     """The server waits for more than the client sends."""
     path = write_attempt("while connection.recv(10): pass\nconnection.close()", loop=True)
-    assert "silent for" in first_failure(grade(path, stage=3))["message"]
+    assert "sent nothing for" in first_failure(grade(path, stage=3))["message"]
 
 
 def test_closed_early(write_attempt: WriteAttempt) -> None:
@@ -136,7 +136,7 @@ WRONG_ANSWERS = {
     "indented fields": (b"HTTP/1.1 200 OK\r\n  A: b\r\n\r\nHello World!", "white space"),
     "text after the body": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHello World!\r\n",
-        "2 bytes too many",
+        "2 extra bytes",
     ),
 }
 
@@ -295,12 +295,12 @@ def test_the_command_has_another_client_wait(rule: str, beginning: str) -> None:
 @pytest.mark.parametrize(
     ("made", "said", "likely"),
     [
-        (mistake(14, "together with the head is thrown away"), "then closed", "were dropped"),
+        (mistake(14, "together with the head is thrown away"), "then closed", "thrown away"),
         (mistake(18, "The last chunk is missing"), "the last chunk", "last chunk, `0` and"),
         (
             mistake(15, "no timeout while nothing comes"),
-            "did not close",
-            "after IDLE_TIMEOUT seconds",
+            "kept the connection open",
+            "for IDLE_TIMEOUT seconds",
         ),
     ],
     ids=lambda value: getattr(value, "title", ""),
@@ -324,7 +324,7 @@ def test_a_traceback_comes_first(write_attempt: WriteAttempt) -> None:
         connection.close()
     """
     failure = first_failure(grade(write_attempt(body, loop=True), stage=3))
-    assert failure["message"].endswith("(Begin with what your server printed: KeyError: 'key'.)")
+    assert failure["message"].endswith("(Start with what your server printed: KeyError: 'key'.)")
 
 
 def test_the_printf_command_sends_the_same_bytes() -> None:

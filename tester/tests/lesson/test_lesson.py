@@ -800,7 +800,7 @@ def test_the_panel_shows_who_is_strict() -> None:
         for line in shown.splitlines()
     )
     assert all("hello" in words for words in right.values() if "not on" not in words)
-    assert "2 bytes too many" in surplus[" our tester"] and "hello" in surplus[" http.client"]
+    assert "2 extra bytes" in surplus[" our tester"] and "hello" in surplus[" http.client"]
     assert all(words.startswith("refuses") for words in short.values() if "not on" not in words)
 
 

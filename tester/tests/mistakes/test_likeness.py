@@ -101,7 +101,7 @@ def test_figures_give_a_wrong_length_away(monkeypatch: pytest.MonkeyPatch) -> No
     """How many bytes were declared, and how many came."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n" + "héllo ✓".encode()
     letters = next(one for one in load().prints if one.title.startswith("Content-Length counts l"))
-    failure = Failure("3 bytes too many came", exchange=(Message("received", answer),))
+    failure = Failure("3 extra bytes came", exchange=(Message("received", answer),))
     monkeypatch.setattr("tester.mistakes.likeness.Prints.best", lambda self, result: [letters])
     name = name_mistake(result_of(letters.rule, failure))
     assert name == (
@@ -251,7 +251,7 @@ def test_a_second_response_is_called_so() -> None:
     assert error.value.message == "one more response came than there were requests"
     assert error.value.pointer == Pointer(second, 0)
     assert "Content-Length count" not in error.value.likely
-    with pytest.raises(CheckFailed, match="3 bytes too many"):
+    with pytest.raises(CheckFailed, match="3 extra bytes"):
         expect_nothing_left(b"abc")
 
 

@@ -309,7 +309,7 @@ class Difference:
 
 
 CONTROL = rb"[\x01-\x08\x0e-\x1f\x7f]"
-HEAD_LINE = "the first line is no status line"
+HEAD_LINE = "the first line is not a status line"
 CHUNK_LINE = "a chunk does not begin with its size"
 
 # h11 reads these as many clients do; some others don't, and the RFC is on their side.
@@ -331,7 +331,7 @@ LAXER = (
     Difference(
         "CR in a chunk's extension",
         "RFC 9112 2.2: a bare CR is an error, or a space; a proxy may take it for a line end",
-        "a CR stands inside a line of the chunk framing",
+        r"a line of the chunk framing contains a bare CR \(one without an LF\)",
         rb"[0-9A-Fa-f]+;[^\n]*\r[^\n]*\r\n",
         (CHUNKED + b"1;a\rb\r\nx\r\n0\r\n\r\n",),
     ),
@@ -373,7 +373,7 @@ LAXER = (
     Difference(
         "a control character in a field's value",
         "RFC 9110 5.5 calls it invalid; h11 allows it, as some cookies hold one",
-        "a field's value holds a control character",
+        "a field value contains a control character",
         rb"[^:]+:.*" + CONTROL + rb".*\r\n",
         (OK + b"X: a\x01b\r\n\r\n", CHUNKED + b"0\r\nX: \x7f\r\n\r\n"),
     ),
@@ -387,14 +387,14 @@ LAXER = (
     Difference(
         "Content-Length with Transfer-Encoding",
         "RFC 9112 6.2: a server must not send both; h11 goes by the chunks",
-        r"both Content-Length and Transfer-Encoding: which one tells the end of the body\?",
+        r"both Content-Length and Transfer-Encoding: which one says where the body ends\?",
         rb"(?i)Content-Length:.*\r\n",
         (CHUNKED[:-2] + b"Content-Length: 1\r\n\r\n1\r\nx\r\n0\r\n\r\n",),
     ),
     Difference(
         "a framing field among the trailers",
         "RFC 9110 6.5.1: it comes too late; h11 looks only whether it is a number, or chunked",
-        r"\S+ comes after the body whose end it tells",
+        r"\S+ comes after the body whose end it should mark",
         rb"(?i)(Content-Length|Transfer-Encoding):.*\r\n",
         (CHUNKED + b"0\r\nContent-Length: 1\r\n\r\n",),
     ),
