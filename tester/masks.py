@@ -1,15 +1,15 @@
-"""Hides what depends on the moment: dates, clocks, and what was measured.
+"""Hides what depends on the moment: dates, times of day, and measured values.
 
     hide("Date is 'Tue, 01 Dec 2026 04:05:06 GMT', 7.1 s late")
     ->   "Date is 'Www, # Mmm # #:#:# GMT', # s late"
 
-Two texts that differ only in when, where and how fast they were made are the same afterwards. Of a
-date its form is left, so that a wrong form can be told from a right one; but not how many digits a
-number has: a day may have one or two. What is hidden already stays as it is.
+Two texts that differ only in when, where and how fast they were made are equal afterwards. A date
+keeps its form, so that a wrong form can be told from a right one. But the number of its digits is
+lost, because a day may have one or two. What is already hidden stays as it is.
 
-Whatever compares what two runs have said hides it here: the signs of known mistakes, the outputs of
-the lessons, the answers of two servers. Each pattern looks at a few dozen characters at a time, so
-that a text takes linear time, whatever is in it.
+Everything that compares the texts of two runs uses this module: the signs of known mistakes, the
+outputs of the lessons, the responses of two servers. Each pattern looks at a few dozen characters
+at a time, so the time for a text is linear in its length, whatever is in it.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ MEASURED = re.compile(
     r"(?P<unit>[ ]?(?:ms|s|seconds?|minutes?|hours?|MB))(?!\w)"
 )
 CHANGING = ("date",)
-"""Fields whose values differ from response to response, and mean nothing by it."""
+"""Fields whose values differ between two responses without any meaning."""
 CHANGING_LINE = re.compile(
     rb"^((?:%s)[ \t]*:)([^\r\n]*)" % "|".join(CHANGING).encode(), re.IGNORECASE | re.MULTILINE
 )
 
 
 def hide(text: str) -> str:
-    """Return `text` without dates and without what was measured.
+    """Return `text` without dates and without measured values.
 
     >>> hide("[01/Dec/2026:04:05:06 -0500] after 0.25 s")
     '[#/Mmm/#:#:#:# ZONE] after # s'
@@ -78,25 +78,25 @@ def hide(text: str) -> str:
 
 
 def hide_dates(text: str, word: str = "") -> str:
-    """Return `text` with the form of each date in its place, or with `word`, if there is one."""
+    """Return `text` with each date replaced by its form, or by `word` if that is given."""
     text = NAME.sub(_hide_name, text)
     return DATE.sub(lambda date: word or _form(date[0]), text)
 
 
 def _hide_name(found: re.Match[str]) -> str:
-    """Return what stands for the name of a day or of a month."""
+    """Return the placeholder for the name of a day or of a month."""
     if found["weekday"]:
         return "Weekday" if found["long_weekday"] else "Www"
     return "Mmm"
 
 
 def _form(date: str) -> str:
-    """`"Mmm  1 04:05:06 EST 2026"` -> `"Mmm # #:#:# ZONE #"`: a day may be padded or not."""
+    """`"Mmm  1 04:05:06 EST 2026"` -> `"Mmm # #:#:# ZONE #"`: the day may be padded or not."""
     text = DIGITS.sub("#", " ".join(date.split()))
     text = text.replace("AM", "xM").replace("PM", "xM")
     return OTHER_ZONE.sub(" ZONE", CUT_MONTH.sub("", text))
 
 
 def hide_fields(data: bytes) -> bytes:
-    """Return responses without what their changing fields say; each byte of that is an x."""
+    """Return responses in which each byte of the values of CHANGING fields is an x."""
     return CHANGING_LINE.sub(lambda line: line[1] + b"x" * len(line[2]), data)

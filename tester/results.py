@@ -1,6 +1,7 @@
-"""What grading found: plain data that every report is made from.
+"""What grading found: the plain data that every report is made from.
 
-Imports nothing of the tester, so that whatever makes results and whatever shows them can share it.
+This module imports nothing else of the tester, so that the code that makes results and the code
+that shows them can share it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Direction = Literal["sent", "received"]
 
 
 def printable(text: str) -> str:
-    r"""Return text from outside without what could move a cursor: `\xNN` stands for it.
+    r"""Return text from outside, with `\xNN` for every character that could move a cursor.
 
     Line breaks stay.
     """
@@ -25,7 +26,7 @@ def printable(text: str) -> str:
 
 
 def _escape(character: str) -> str:
-    r"""`"\x1b"` -> `\\x1b`: the number of a character that can't be shown."""
+    r"""`"\x1b"` -> `\\x1b`: the escape for a character that can't be shown."""
     number = ord(character)
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
@@ -41,21 +42,21 @@ class Message:
     connection: int = 1
     """Which of the check's connections, counted from 1."""
     cuts: tuple[int, ...] = ()
-    """Where one packet of it ended and the next began, if there was a pause between them."""
+    """Where one packet ended and the next began, if there was a pause between them."""
 
 
 @dataclass(frozen=True)
 class Pointer:
-    """A line of bytes, and the place in it where it went wrong."""
+    """A line of bytes, and the place in it where it goes wrong."""
 
     line: bytes
     index: int
-    """Counted in bytes from the start of `line`; may be one past its end."""
+    """In bytes from the start of `line`; may be one past its end."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What a failed check has to say, apart from its rule, `Why:` and `Hint:`."""
+    """What there is to say about a failed check, apart from its rule, `Why:` and `Hint:`."""
 
     message: str
     """What went wrong in one sentence; for JSON, and for the short list of failures."""
@@ -66,13 +67,13 @@ class Failure:
     ending: str = ""
     """How the conversation ended, in words: "the server closed the connection"."""
     command: str = ""
-    """A shell command that shows the same thing by hand."""
+    """A shell command that repeats it by hand."""
     output: str = ""
     """The end of what the server printed, or nothing."""
     likely: str = ""
-    """The likely cause, as a question; only where no bytes tell it."""
+    """The likely cause, mostly as a question; only where the bytes do not show it."""
     spins: bool = False
-    """Whether the server computed without a pause, although it had been left alone."""
+    """Whether the server kept the processor busy although no client asked for anything."""
     kind: str = ""
     """What went wrong, as a name that does not change with the sentence: "status.wrong"."""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class CheckResult:
     hint: str = ""
     failure: Failure | None = None
     skipped: str = ""
-    """Why it could not be run, for an outcome of `skipped`."""
+    """Why it was not run, for an outcome of `skipped`."""
     seconds: float = 0.0
 
     @property
@@ -120,7 +121,7 @@ class StageResult:
     output: str = ""
     """The end of what the attempt printed, where there is an error."""
     looks_like: str = ""
-    """The name of a known mistake, as a sentence, where the failures look like one."""
+    """A sentence with the name of a known mistake, if the failures look like one."""
 
     def count(self, kind: Kind) -> tuple[int, int]:
         """Return how many checks of this kind passed, and how many there are."""
@@ -129,13 +130,13 @@ class StageResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every requirement holds; edge cases never count for that."""
+        """Whether every requirement holds. Edge cases never count for that."""
         passed, total = self.count("requirement")
         return self.error is None and total > 0 and passed == total
 
     @property
     def holds_most(self) -> bool:
-        """Whether more than half of the requirements hold that this stage introduces."""
+        """Whether more than half of the requirements that this stage introduces hold."""
         own = [
             test for test in self.tests if (test.stage, test.kind) == (self.stage, "requirement")
         ]
@@ -149,13 +150,13 @@ class StageResult:
 
     @property
     def first_failure(self) -> CheckResult | None:
-        """The failure to begin with: the first requirement that failed, else was not run."""
+        """The failure to start with: the first requirement that failed, or else was not run."""
         chosen = sorted(
             self.failures, key=lambda test: (test.kind == "edge", test.outcome == "skipped")
         )
         first = chosen[0] if chosen else None
         if first and first.failure and first.failure.likely:
-            # The cause lies elsewhere than in this rule: perhaps in one that is new at this stage.
+            # The cause is not in this rule. It may be in one that is new at this stage.
             same = (
                 test
                 for test in chosen
@@ -170,7 +171,7 @@ class StageResult:
 @final
 @dataclass(frozen=True)
 class LadderResult:
-    """How far an attempt has come."""
+    """How far an attempt gets on the whole ladder."""
 
     attempt: str
     seed: int
@@ -179,13 +180,10 @@ class LadderResult:
 
     @property
     def reached(self) -> int:
-        """The largest stage that is passed, and 0 if none is."""
+        """The last stage that is passed, or 0 if none is."""
         return max((result.stage for result in self.stages if result.passed), default=0)
 
     @property
     def tries(self) -> int:
-        """The latest stage of whose own requirements more than half hold, and 0 if there is none.
-
-        Its own are those that it introduces: how far the attempt means to have come.
-        """
+        """The last stage that `holds_most`, or 0: the stage that the attempt tries to be."""
         return max((result.stage for result in self.stages if result.holds_most), default=0)

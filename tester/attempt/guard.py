@@ -1,7 +1,8 @@
-"""Watches over what we have started, from another process: when we are gone, that ends it.
+"""Watches over what we start, from another process: when we are gone, that process ends it.
 
-For whoever may be killed at any moment: the process that grades, which an attempt may hit, and a
-notebook's kernel. Each says on a pipe what it starts, and the other side keeps the list.
+It serves two processes that may be killed at any moment: the one that grades, which an attempt may
+kill, and a notebook's kernel. Each writes to a pipe what it starts. The process at the other end
+keeps the list, and when the pipe closes, it ends what is left.
 """
 
 from __future__ import annotations
@@ -21,50 +22,50 @@ from typing import Any
 from tester.attempt.family import Family
 
 ROOT = Path(__file__).resolve().parent.parent
-GRACE = 0.5  # Seconds between the request to end and the end.
+GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the kill (SIGKILL).
 
 _pipe: int | None = None
 
 
 def report_to(pipe: int) -> None:
-    """Tell whoever reads from `pipe` what this process starts from now on."""
+    """From now on, write to `pipe` what this process starts."""
     global _pipe
     _pipe = pipe
 
 
 def protect(family: Family, folder: Path) -> None:
-    """See to it that `family` ends and `folder` goes, if we end before `release`."""
+    """Have `family` ended and `folder` removed if we are gone before `release`."""
     _report({"marker": family.marker, "limit": family.limit, "folders": [str(folder)]})
 
 
 def release(family: Family) -> None:
-    """Forget `family`: it has ended in good order."""
+    """Forget `family`: we have ended it ourselves."""
     _report({"marker": family.marker, "folders": None})
 
 
 def _report(message: dict[str, object]) -> None:
-    """Write a line to the pipe, if there is one and somebody reads it."""
+    """Write a line to the pipe, if there is one and its other end is open."""
     if _pipe is not None:
         with contextlib.suppress(OSError):
             os.write(_pipe, json.dumps(message).encode() + b"\n")
 
 
 class Wards:
-    """What has been started by a process that may be gone at any moment."""
+    """What was started by a process that may be gone at any moment."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start with an empty list."""
         self._found: dict[str, tuple[Family, list[str]]] = {}
 
     def note(self, message: dict[str, Any]) -> None:
-        """Take in what was reported."""
+        """Add what was reported to the list, or remove it."""
         marker, limit, folders = message["marker"], message.get("limit"), message["folders"]
         self._found.pop(marker, None)
         if folders is not None:
             self._found[marker] = Family(marker, limit), folders
 
     def pids(self) -> list[int]:
-        """Return the process numbers of all that run."""
+        """Return the numbers of all processes that run."""
         return [pid for family, _ in self._found.values() for pid in family.all_pids()]
 
     def end(self, grace: float) -> None:
@@ -84,23 +85,23 @@ class Guard:
     )
 
     def __init__(self) -> None:
-        """Nothing runs yet."""
+        """Start nothing yet: a notebook that starts no server needs no guard."""
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()
 
     def protect(self, marker: str, folders: Iterable[Path]) -> None:
-        """End all processes that bear `marker`, and remove `folders`, if we end before `release`.
+        """Have processes with `marker` ended and `folders` removed if we are gone before `release`.
 
         `marker` is the value of MARKER in their environment.
         """
         self._tell({"marker": marker, "folders": [str(folder) for folder in folders]})
 
     def release(self, marker: str) -> None:
-        """Forget `marker`: it has ended in good order."""
+        """Forget `marker`: we have ended it ourselves."""
         self._tell({"marker": marker, "folders": None})
 
     def _tell(self, message: dict[str, object]) -> None:
-        """Write a line to the guard, and start it first where it does not run (any more)."""
+        """Write a line to the guard, and start it first if it does not run (any more)."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._process = subprocess.Popen(
@@ -111,7 +112,7 @@ class Guard:
                     start_new_session=True,  # Signals for us are not for the guard.
                 )
             pipe = self._process.stdin
-            assert pipe is not None  # It was asked for.
+            assert pipe is not None  # Because of stdin=PIPE.
             pipe.write(json.dumps(message) + "\n")
             pipe.flush()
 

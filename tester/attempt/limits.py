@@ -1,9 +1,7 @@
-"""Finds all processes of an attempt, stops them, and sees to it that they do not take too much.
+"""Limits on what an attempt may take: memory, disk, output, processes.
 
-A process can leave its session, clear its environment, and lose its parents. What Linux hands down
-to every child all the same are its limits. So each attempt gets a limit on the size of its files
-that no other attempt has: who has it, belongs to that attempt. Elsewhere, the family tree and a
-variable in the environment are what there is.
+A thread looks again and again at what all processes of the attempt take together, and stops them
+when it is too much. `family.py` finds these processes.
 """
 
 from __future__ import annotations
@@ -17,25 +15,25 @@ from pathlib import Path
 
 from tester.attempt.family import DISK_LIMIT, KILL_TIMEOUT, MEGABYTE, Family
 
-MEMORY_LIMIT = 1000  # Megabytes of memory of all processes together, unless told otherwise.
+MEMORY_LIMIT = 1000  # Megabytes of memory for all processes together, by default.
 OUTPUT_LIMIT = 100  # Megabytes of output.
-MOST_FILES = 20_000  # In the scratch folder: disks have no room for files without number either.
-MOST_PROCESSES = 300  # A process for each of 200 clients must do.
-LOOK_PAUSE = 0.1  # Seconds between two looks at what an attempt takes;
-LONGEST_PAUSE = 0.5  # longer, where looking takes long, but no longer than this.
+MOST_FILES = 20_000  # In the scratch folder: a disk has room for only so many files.
+MOST_PROCESSES = 300  # Enough for a process for each of 200 clients.
+LOOK_PAUSE = 0.1  # Seconds between two looks at what an attempt takes.
+LONGEST_PAUSE = 0.5  # Where a look itself takes long, the pause grows, up to this.
 WALK_PAUSE = 0.5  # Seconds between two looks at all files, unless the disk fills up faster.
-BLOCK = 512  # Bytes: what the system counts the room of a file in.
+BLOCK = 512  # Bytes: the unit in which the system counts a file's room.
 
 
 class Watch:
-    """Looks at what an attempt takes, in a thread of its own, and stops it when it is too much."""
+    """Looks at what an attempt takes, in a thread of its own, and stops it if it is too much."""
 
     def __init__(
         self, family: Family, scratch: Path, memory_limit: int, written: Callable[[], int]
     ) -> None:
         """Watch `family`, which works in the folder `scratch`, until `end`.
 
-        `memory_limit` is in megabytes; `written` tells how many bytes of output there are.
+        `memory_limit` is in megabytes; `written` returns how many bytes of output there are.
         """
         self.reason = ""
         """Why the attempt was stopped, in words that follow "it was stopped: "."""
@@ -46,20 +44,20 @@ class Watch:
         self._written = written
         self._was_suspended = False
         self._free = (0, 0)
-        """The room on the disk, in bytes and in files, when all files were last looked at."""
+        """The free room on the disk, in bytes and in files, when we last looked at all files."""
         self._walks_at = 0.0
-        """When all files are to be looked at again."""
+        """When to look at all files again."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def end(self) -> None:
-        """Look no more."""
+        """Stop looking, and wait until the thread has ended."""
         self._over.set()
         self._thread.join(KILL_TIMEOUT)
 
     def _run(self) -> None:
-        """Look again and again."""
+        """Look until there is too much of something, or until `end`."""
         pause = LOOK_PAUSE
         while not self._over.wait(pause):
             began = time.monotonic()
@@ -70,13 +68,13 @@ class Watch:
             pause = min(max(LOOK_PAUSE, 10 * (time.monotonic() - began)), LONGEST_PAUSE)
 
     def _find_excess(self) -> str:
-        """Return what there is too much of, or nothing."""
+        """Return what there is too much of, in a sentence, or nothing."""
         if self._family.has_more_than(MOST_PROCESSES):
             return f"it started more than {MOST_PROCESSES} processes"
         pids = self._family.pids()
         before, self._was_suspended = self._was_suspended, self._family.is_suspended(pids)
         if before and self._was_suspended:  # And not just for a moment.
-            return "it has stopped itself (SIGSTOP), and nobody continues it"
+            return "it has stopped itself (SIGSTOP), and nothing continues it"
         most = self._memory_limit * MEGABYTE
         if (
             self._family.may_exceed(most, pids)
@@ -91,7 +89,7 @@ class Watch:
         return self._find_excess_on_disk() if self._is_time_to_walk() else ""
 
     def _is_time_to_walk(self) -> bool:
-        """Return whether to look at all files: each half second, or the disk has filled up."""
+        """Return whether to look at all files: every half second, and when the disk fills up."""
         now, free = time.monotonic(), self._free
         with contextlib.suppress(OSError):  # The folder may be gone.
             room = os.statvfs(self._scratch)
@@ -103,7 +101,7 @@ class Watch:
         return True
 
     def _find_excess_on_disk(self) -> str:
-        """Return what is too much in the scratch folder, or nothing."""
+        """Return what there is too much of in the scratch folder, in a sentence, or nothing."""
         size = count = 0
         for folder, _, names in os.walk(self._scratch):
             count += len(names)

@@ -1,4 +1,4 @@
-"""Finds out how to run an attempt: from a path or a command to an `Attempt`."""
+"""Finds out how to run an attempt: turns a path or a command into an `Attempt`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER_PROGRAMS = ("server.py", "your_program.sh", "your_server.sh", "app/main.p
 
 
 class UsageError(Exception):
-    """Something that the user gave can't be used; the text is one line that says what to do."""
+    """A value from the command line can't be used. The text is one line that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Attempt:
     """A program to grade, and how to start it."""
 
     label: str
-    """What the user called it."""
+    """What the user called it, to be shown in reports."""
     command: tuple[str, ...]
     folder: Path | None = None
     """Where it must run; `None` for the scratch folder."""
@@ -48,7 +48,7 @@ def locate(path: str | None, command: str | None = None) -> Attempt:
 
 
 def _command_attempt(command: str, place: Path) -> Attempt:
-    """Return the attempt that `command` starts in the folder `place`, or beside the file."""
+    """Return the attempt that `command` starts: in the folder `place`, or in that of the file."""
     try:
         words = tuple(shlex.split(command))
     except ValueError as error:
@@ -62,7 +62,7 @@ def _command_attempt(command: str, place: Path) -> Attempt:
 
 
 def _folder_attempt(path: str, place: Path) -> Attempt:
-    """Return the attempt in the folder `place`, by the first program that is found in it."""
+    """Return the attempt in the folder `place`: the first known program name that is in it."""
     for name in FOLDER_PROGRAMS:
         program = place / name
         if not program.is_file():
@@ -75,23 +75,29 @@ def _folder_attempt(path: str, place: Path) -> Attempt:
         return Attempt(path, shell, place)
     names = ", ".join(FOLDER_PROGRAMS[:-1])
     raise UsageError(
-        f"{path} holds no program: it needs {names} or {FOLDER_PROGRAMS[-1]}, or use --command"
+        f"{path} holds no program: it needs {names} or {FOLDER_PROGRAMS[-1]}; or use --command"
     )
 
 
 def first_line_advice(command: tuple[str, ...], wants_one: bool) -> str:
-    """Return what is wrong with the first line of the script that `command` runs, if that is so."""
+    """Return what is wrong with the first line of the script that `command` runs, or nothing."""
     try:
         with open(command[0], "rb") as file:
             line = file.readline(200)
     except OSError:
         return ""
     if not line.startswith(b"#!"):
-        return "its first line does not say how: is it #!/bin/sh?" if wants_one else ""
+        advice = (
+            "its first line does not name an interpreter: it should begin with #!, for example"
+            " #!/bin/sh"
+        )
+        return advice if wants_one else ""
     program = line[2:].split(maxsplit=1)[0].decode(errors="replace") if line[2:].split() else ""
     if line.endswith(b"\r\n"):
         return (
-            f"there is no program {program + chr(13)!r}, which its first line names: its lines end"
-            " in CR LF. Save it with LF alone (in an editor, or with dos2unix)"
+            f"its first line names {program + chr(13)!r}, a program that does not exist: its lines"
+            " end in CR LF. Save it with LF alone (in an editor, or with dos2unix)"
         )
-    return "" if Path(program).exists() else f"there is no {program!r}, which its first line names"
+    if Path(program).exists():
+        return ""
+    return f"its first line names {program!r}, a program that does not exist"

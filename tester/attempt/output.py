@@ -1,4 +1,4 @@
-"""What an attempt prints, as it comes."""
+"""Reads what an attempt prints, as it comes."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ import termios
 import threading
 import time
 
-GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the end (SIGKILL).
-KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept; of more, the end.
-FEW, GATHER = 4096, 0.003  # Bytes: after fewer, these seconds until we read on.
-END_PAUSE = 0.3  # Seconds until the output of a program that exits has ended, and
-FINISH_TIMEOUT = 5.0  # until we have read what it left to read.
-LONGEST_LINE = 2000  # Characters of one line of it that are shown; of more, head and end.
+GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the kill (SIGKILL).
+KEPT_OUTPUT = 256 * 1024  # Bytes of output that are kept: the last ones.
+FEW, GATHER = 4096, 0.003  # After fewer bytes than this, we read on after these seconds.
+END_PAUSE = 0.3  # Seconds to wait for the end of the output, once the program exits.
+FINISH_TIMEOUT = 5.0  # Seconds to wait until we have read what is left in the pipe.
+LONGEST_LINE = 2000  # Characters of one line that are shown; of more, its beginning and its end.
 
 
 class Output:
-    """What an attempt prints, both streams together, read as it comes."""
+    """What an attempt prints, standard output and standard error together, read as it comes."""
 
     def __init__(self, stream: object) -> None:
         """Read from `stream`, a binary pipe, in a thread of its own until it ends."""
         self._descriptor: int = stream.fileno()  # type: ignore[attr-defined]
         self._stream = stream
         self._data = bytearray()
-        """The end of what came: KEPT_OUTPUT bytes and up to as many more, if there are so many."""
+        """The end of what came: from KEPT_OUTPUT to 2 * KEPT_OUTPUT bytes, if that many came."""
         self._ended = False
         self.written = 0
-        """How many bytes have come in all."""
+        """How many bytes have come in total."""
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        """Keep the end of what comes, and tell who waits for it."""
+        """Keep the end of what comes, and wake the threads that wait for it."""
         ready = select.poll()
         with contextlib.suppress(OSError, ValueError):
             ready.register(self._descriptor, select.POLLIN)
             while ready.poll():
-                with self._changed:  # From here on nothing is on its way from the pipe to us.
+                with self._changed:  # So `_waiting` never sees bytes on their way to us.
                     data = os.read(self._descriptor, 65536)
                     if not data:
                         break
                     self._data += data
-                    if len(self._data) > 2 * KEPT_OUTPUT:  # Not each time: that takes long.
+                    if len(self._data) > 2 * KEPT_OUTPUT:  # Not each time: that would be slow.
                         del self._data[:-KEPT_OUTPUT]
                     self.written += len(data)
                     self._changed.notify_all()
                 if len(data) < FEW:
-                    time.sleep(GATHER)  # A line for each request: several are read as one.
+                    time.sleep(GATHER)  # A line for each request is common: we read several.
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def _end(self, size: int) -> bytes:
-        """Return the last bytes that came: `size`, or as many as are kept."""
+        """Return the last `size` bytes that came, or as many as are kept."""
         with self._changed:
             return bytes(self._data[-min(size, KEPT_OUTPUT) :]) if size > 0 else b""
 
     @property
     def text(self) -> str:
-        """All that is kept, as text; what is no UTF-8 is escaped."""
+        """All that is kept, as text; bytes that are not UTF-8 are escaped."""
         return self._end(KEPT_OUTPUT).decode("utf-8", "backslashreplace")
 
     def tail(self, lines: int = 12, since: int = 0) -> str:
@@ -73,7 +73,7 @@ class Output:
         return "\n".join(map(_shorten_line, text.rstrip().splitlines()[-lines:]))
 
     def holds(self, words: str) -> bool:
-        """Return whether `words` stand in what is kept; quick, however much that is."""
+        """Return whether `words` are in what is kept; quick, however much that is."""
         with self._changed:
             return words.encode() in self._data
 
@@ -84,12 +84,12 @@ class Output:
             return self.holds(words)
 
     def catch_up(self, seconds: float = 0.3) -> None:
-        """Wait at most `seconds` until all has been read that was printed before this call."""
+        """Wait, at most `seconds`, until we have read what was printed before this call."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or not self._waiting(), seconds)
 
     def _waiting(self) -> bool:
-        """Return whether the pipe holds what nobody has read yet."""
+        """Return whether the pipe holds bytes that we have not read yet."""
         with contextlib.suppress(OSError, ValueError):
             return any(fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)))
         return False
@@ -100,21 +100,21 @@ class Output:
             self._changed.wait(seconds)
 
     def finish(self) -> None:
-        """Wait a moment for the end of the output, once the attempt has exited or will soon.
+        """Wait a moment for the end of the output, once the attempt has exited or is about to.
 
-        What is in the pipe already is read in any case, however busy the machine.
+        What is already in the pipe is read in any case, however busy the machine is.
         """
         self._thread.join(END_PAUSE)
         self.catch_up(FINISH_TIMEOUT)
 
     def close(self) -> None:
-        """Let go of the pipe, when nothing writes to it any more."""
+        """Let go of the pipe, once nothing writes to it any more."""
         self._thread.join(GRACE)
         if not self._thread.is_alive():
             self._stream.close()  # type: ignore[attr-defined]
 
 
 def _shorten_line(line: str) -> str:
-    """Return a line of output, of a very long one head and end: errors name themselves there."""
+    """Return a line of output; of a very long one, both ends, where the name of an error stands."""
     half = LONGEST_LINE // 2
     return line if len(line) <= LONGEST_LINE else f"{line[:half]} … {line[-half:]}"

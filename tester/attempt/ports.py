@@ -1,9 +1,10 @@
-"""Ports that two programs want: finds out who has one, and lets testers take turns.
+"""Ports that two programs want: finds out which program has one, and lets testers take turns.
 
-Two attempts with the same port of their own can't run at once: most fail ("Address already in
-use"). Those that set SO_REUSEPORT do worse: they share the port, and each gets some of the other's
-clients. So a tester claims such a port before it starts its attempt, or as soon as it sees the
-port, and others wait. An attempt that takes the port it is given waits for nobody.
+Some attempts ignore PORT and have a fixed port of their own. Two attempts with the same port can't
+run at once. Most fail ("Address already in use"). Those that set SO_REUSEPORT do worse: they share
+the port, and each gets some of the other's clients. So a tester claims such a port before it starts
+its attempt, or as soon as it sees the port, and other testers wait. An attempt that takes the port
+it is given waits for nobody.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ import psutil
 
 from tester.attempt.family import GONE, MARKER
 
-TURN = 65.0  # Seconds that we wait for one holder of a port; Linux keeps closed connections 60 s.
-SAY_AFTER = 0.2  # Seconds of waiting after which we say for whom.
-POLL = 0.1  # Seconds between two looks.
-ASKING = 5.0  # Seconds in which a port must answer that is asked whether it speaks HTTP.
-MOST_FILES, LARGEST_FILE = 200, 256 * 1024  # Of an attempt's own files, those that are looked at.
-MOST_LETTERS = 100  # Of a program's command line that are shown: the beginning and the end.
+TURN = 65.0  # Seconds to wait for one holder of a port: Linux keeps closed connections for 60 s.
+SAY_AFTER = 0.2  # Seconds of waiting after which we say what we wait for.
+POLL = 0.1  # Seconds between two looks at the table of sockets.
+ASKING = 5.0  # Seconds that a server has to show that it speaks HTTP.
+MOST_FILES, LARGEST_FILE = 200, 256 * 1024  # The attempt's own files that we read.
+MOST_LETTERS = 100  # Characters of a command line that are shown: beginning and end.
 IN_USE = re.compile(r"address (is )?already in use|EADDRINUSE|AddrInUse", re.IGNORECASE)
 PORT_NUMBER = re.compile(r"(?<!line )(?<!RFC )\b[1-9][0-9]{3,4}\b")
 READS_ENVIRONMENT = re.compile(r"environ|getenv|process\.env|env::|\bENV\b|\$\{?PORT")
@@ -39,44 +40,44 @@ READS_ENVIRONMENT = re.compile(r"environ|getenv|process\.env|env::|\bENV\b|\$\{?
 
 @dataclass(frozen=True)
 class Holder:
-    """Who has a port."""
+    """A program that has a port, or whatever else keeps it busy."""
 
     kind: str
-    """`program`, `tester` (a tester or its attempt), `connections` (ended ones) or `nobody`."""
+    """`program`, `tester` (a tester or its attempt), `connections` (closed ones) or `nobody`."""
     port: int = 0
     who: str = ""
-    """The process's number and command line."""
+    """The number and the command line of the process."""
 
     @property
     def name(self) -> str:
-        """Who it is, in words that end "Port 4221 is taken by …"."""
+        """Its name, in words that end "Port 4221 is taken by …"."""
         if self.kind == "connections":
             return "connections that a server closed a moment ago"
         return f"another {self.kind} ({self.who})"
 
     @property
     def advice(self) -> str:
-        """What is wrong, and what to do."""
+        """What is wrong and what to do, in one sentence."""
         if self.kind == "nobody":
             return (
-                "If no other program has this port, it is still kept for the connections of your"
-                " last run: set SO_REUSEADDR before bind, or take the port from the environment"
-                " variable PORT"
+                "If no other program has this port, the system still keeps it for the connections"
+                " of your last run: set SO_REUSEADDR before bind, or read the port from the"
+                " environment variable PORT"
             )
         cure = "stop it"
         if self.kind == "connections":
             cure = "set SO_REUSEADDR before bind"
         return (
             f"Port {self.port} is taken by {self.name}:"
-            f" {cure}, or take the port from the environment variable PORT"
+            f" {cure}, or read the port from the environment variable PORT"
         )
 
 
 class PortTaken(Exception):
-    """A port that we can't have; `holder` is who has it."""
+    """A port that we can't have; `holder` says why."""
 
     def __init__(self, message: str, holder: Holder) -> None:
-        """Say why."""
+        """Keep the reason, and the holder for those who can do something about it."""
         super().__init__(message)
         self.holder = holder
 
@@ -88,15 +89,15 @@ class Socket(NamedTuple):
     port: int
     listens: bool
     pid: int | None
-    """Whose it is; None for a connection that has ended, and for a process that we may not see."""
+    """Its process; None for a connection that has ended, or a process that we may not see."""
 
 
 def _sockets() -> Iterator[Socket]:
-    """Yield what the system's table holds."""
+    """Yield the rows of the system's table."""
     try:
         rows: list[tuple[Any, int | None]]
         rows = [(row, row.pid) for row in psutil.net_connections("tcp")]
-    except psutil.AccessDenied:  # macOS shows us our own processes alone.
+    except psutil.AccessDenied:  # macOS shows us only our own processes.
         rows = []
         for process in psutil.process_iter():
             with contextlib.suppress(*GONE):
@@ -117,7 +118,7 @@ def _name_process(pid: int) -> str:
 
 
 def _name_holder(found: Socket) -> Holder:
-    """Return who has this socket."""
+    """Return what holds this socket."""
     if found.pid is None:
         if found.listens:
             return Holder("program", found.port, "which belongs to another user")
@@ -127,15 +128,16 @@ def _name_holder(found: Socket) -> Holder:
         kind = "tester" if MARKER in psutil.Process(found.pid).environ() else "program"
     except psutil.AccessDenied:
         pass
-    except GONE:  # It has just ended, and leaves no more than that.
+    except GONE:  # It has just ended: only its connections are left.
         return Holder("connections", found.port)
     return Holder(kind, found.port, _name_process(found.pid))
 
 
 def find_holder(wanted: Iterable[int]) -> Holder | None:
-    """Return who has one of the `wanted` ports, a listener rather than a connection.
+    """Return what holds one of the `wanted` ports: a listener rather than a connection.
 
-    If nobody has: another tester's attempt that has a port of its own, as it is likely to be that.
+    If nothing does, return another tester's attempt that has a port of its own: it is the likely
+    one.
     """
     order = {port: index for index, port in reversed([*enumerate(wanted)])}
     sockets = [*_sockets()]
@@ -146,7 +148,7 @@ def find_holder(wanted: Iterable[int]) -> Holder | None:
 
 
 def _has_own_port(listener: Socket) -> bool:
-    """Return whether a tester started this listener, and gave it another port."""
+    """Return whether a tester started this listener but gave it another port."""
     with contextlib.suppress(*GONE):
         environment = psutil.Process(listener.pid).environ()
         return MARKER in environment and environment.get("PORT") != str(listener.port)
@@ -154,7 +156,7 @@ def _has_own_port(listener: Socket) -> bool:
 
 
 def find_rival(host: str, port: int, own: Collection[int]) -> Holder | None:
-    """Return who listens where our attempt does, and is none of its `own` processes."""
+    """Return what else listens where our attempt does, apart from its `own` processes."""
     for one in _sockets():
         if one.port == port and one.listens and one.pid not in own and _overlap(one.host, host):
             return _name_holder(one)
@@ -162,16 +164,16 @@ def find_rival(host: str, port: int, own: Collection[int]) -> Holder | None:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Return whether a client of one address may reach a listener on the other."""
+    """Return whether a client of one address may reach a listener on the other one."""
     both = {one, other}
     return len(both) == 1 or "::" in both or ("0.0.0.0" in both and ":" not in one + other)
 
 
 def speaks_http(host: str, port: int) -> bool:
-    """Return whether who listens there answers a request as HTTP does, by asking once.
+    """Ask once, and return whether the listener there answers in HTTP.
 
-    All that comes is read, and the end of the connection leaves no trace in the system's table, so
-    that neither a fragile server nor a second start on that port suffers from it.
+    We read everything that comes, and reset the connection so that it leaves no trace in the
+    system's table: neither a fragile server nor a second start on that port must suffer.
     """
     said, deadline = b"", time.monotonic() + ASKING
     name = f"[{host}]" if ":" in host else host
@@ -185,7 +187,7 @@ def speaks_http(host: str, port: int) -> bool:
 
 
 def read_program(command: Iterable[str], folder: Path | None) -> str:
-    """Return the text of a program: of the files its command names, and of those in its folder."""
+    """Return the text of a program: of the files in its command, and of those in its folder."""
     files = [Path(folder or "/", word) for word in command]
     if folder:
         files += itertools.islice(itertools.chain(folder.glob("*"), folder.glob("*/*")), MOST_FILES)
@@ -198,27 +200,31 @@ def read_program(command: Iterable[str], folder: Path | None) -> str:
 
 
 def find_numbers(text: str) -> list[int]:
-    """Return the numbers in `text` that may be ports, in their order: no round ones, as 4096."""
+    """Return the numbers in `text` that may be ports, in order; powers of two, as 4096, are not."""
     numbers = dict.fromkeys(map(int, PORT_NUMBER.findall(text)))
     return [number for number in numbers if 1024 < number < 65536 and number & (number - 1)]
 
 
 def guess_own_ports(program: str) -> list[int]:
-    """Return the ports of its own that a program, by its text, may have; none if it reads PORT."""
+    """Return the ports of its own that a program, judged by its text, may have.
+
+    None if it reads PORT.
+    """
     return [] if READS_ENVIRONMENT.search(program) else find_numbers(program)
 
 
 def reads_port(program: str) -> bool:
-    """Return whether a program, by its text, is likely to read PORT from its environment."""
+    """Return whether a program, judged by its text, is likely to read PORT from its environment."""
     return bool(READS_ENVIRONMENT.search(program) and re.search(r"\bPORT\b", program))
 
 
 class Turn:
     """The right to run an attempt that has a port of its own: one tester has it at a time.
 
-    A claim is a socket with a name in Linux's abstract name space: it needs no file, ends with its
-    process however that ends, tells who has it, and tells those who wait when it ends. Elsewhere
-    every claim is granted, and of two attempts with the same port the second one says who has it.
+    A claim is a socket with a name in Linux's abstract name space. It needs no file, it ends with
+    its process, however that ends, and a tester that waits can connect to it, to learn which
+    process has it and when it ends. On other systems every claim is granted: of two attempts with
+    the same port, the second fails, and its verdict names the first.
     """
 
     def __init__(self, over: Callable[[], bool]) -> None:
@@ -227,7 +233,7 @@ class Turn:
         self._claims: dict[int, socket.socket] = {}
 
     def take(self, port: int) -> bool:
-        """Claim `port` unless another has; return whether it is ours."""
+        """Claim `port` unless another tester has it; return whether it is ours."""
         if port in self._claims or sys.platform != "linux":
             return True
         claim = socket.socket(socket.AF_UNIX)
@@ -241,13 +247,13 @@ class Turn:
         return True
 
     def release(self, keep: int | None = None) -> None:
-        """Let go of all claims but the one on `keep`."""
+        """Let go of all claims except the one on `keep`."""
         for port in [port for port in self._claims if port != keep]:
             self._claims.pop(port).close()
 
     def wait_for(self, ports: Iterable[int]) -> None:
         """Claim `ports`, each as soon as other testers let go of it. Raises PortTaken."""
-        for port in sorted(ports):  # All testers in the same order: none waits for one that waits.
+        for port in sorted(ports):  # All testers in the same order: so no two wait for each other.
             while not self.take(port) and not self._over():
                 with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
                     line.settimeout(POLL)
@@ -261,7 +267,7 @@ class Turn:
         """
 
         def find() -> Holder | None:
-            """Look who has it."""
+            """Return what holds the port; raise PortTaken for another program."""
             holder = find_holder([port])
             if holder and holder.kind == "program":
                 raise PortTaken(holder.advice, holder)
@@ -276,7 +282,7 @@ class Turn:
         """
 
         def find() -> Holder | None:
-            """Look for another listener."""
+            """Return another listener; raise PortTaken for another program."""
             rival = find_rival(host, port, own)
             if rival and rival.kind == "program":
                 message = (
@@ -289,9 +295,9 @@ class Turn:
         self._wait_while(find, pause=POLL)
 
     def _wait_while(self, find: Callable[[], Holder | None], pause: float = 0.0) -> None:
-        """Wait until `find`, called every `pause` seconds, finds nobody. Raises PortTaken.
+        """Wait until `find`, called every `pause` seconds, returns None. Raises PortTaken.
 
-        Says on standard error for whom we wait, if it takes longer than a moment.
+        If it takes longer than a moment, standard error says what we wait for.
         """
         last, since, told = None, 0.0, False
         while (holder := find()) and not self._over():
@@ -302,7 +308,7 @@ class Turn:
                 told = True
                 sys.stderr.write(
                     f"Port {holder.port} is taken by {holder.name}."
-                    f" Waiting for it, {TURN:g} s at most.\n"
+                    f" Waiting for it, up to {TURN:g} s.\n"
                 )
             if now - since > TURN:
                 message = f"port {holder.port} is still taken after {TURN:g} s by {holder.name}"
@@ -311,7 +317,7 @@ class Turn:
 
 
 def _claim_name(port: int) -> str:
-    """Return the name of the claim on `port`."""
+    """Return the socket name of the claim on `port`."""
     return f"\0http-tester-port-{port}"
 
 
@@ -322,7 +328,7 @@ def _peer(line: socket.socket) -> int:
 
 
 def _claimant(line: socket.socket, port: int, pid: int) -> Holder | None:
-    """Return who claims `port`, if they still do after POLL seconds; None as soon as not."""
+    """Return the tester that claims `port`, after POLL seconds; None as soon as it lets go."""
     try:
         line.recv(1)
     except TimeoutError:

@@ -13,18 +13,18 @@ import psutil
 from tester.attempt.family import GONE
 from tester.wire.connection import Address
 
-LISTENS = "0A"  # What that table says of a socket that listens.
+LISTENS = "0A"  # The state LISTEN in that table.
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
+    """Return a port on which nothing is listening at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def open_sockets(pids: Iterable[int]) -> set[str]:
-    """Return the numbers (inodes) of the sockets that processes have open. On Linux only."""
+    """Return the numbers (inodes) of the sockets that the processes have open. On Linux only."""
     found = set()
     for pid in pids:
         with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/fd") as files:
@@ -37,8 +37,10 @@ def open_sockets(pids: Iterable[int]) -> set[str]:
 
 
 def read_listening(pids: Iterable[int]) -> dict[str, Address]:
-    """Return where processes listen, by the numbers of their sockets. On Linux only, where it is
-    much quicker than asking for each process: the table may hold many thousand ended connections.
+    """Return where the processes listen, by the numbers of their sockets. On Linux only.
+
+    There it is much quicker than `ask_listening`: the table may hold many thousands of connections
+    that have ended.
     """
     mine, found = open_sockets(pids), {}
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
@@ -54,10 +56,10 @@ def read_listening(pids: Iterable[int]) -> dict[str, Address]:
 def _rows_that_listen(table: str) -> Iterator[list[str]]:
     """Yield the rows in the state LISTEN of the system's `table` of TCP sockets.
 
-    Linux lists them before all others, which may be many thousand: what comes after is not read.
+    Linux lists them before all others, which may be many thousands. The others are not read.
     """
     with contextlib.suppress(OSError), open(f"/proc/net/{table}") as file:
-        file.readline()  # The columns' names
+        file.readline()  # The names of the columns.
         for line in file:
             words = line.split()
             if words[3] != LISTENS:
@@ -66,7 +68,7 @@ def _rows_that_listen(table: str) -> Iterator[list[str]]:
 
 
 def ask_listening(pids: Iterable[int]) -> dict[str, Address]:
-    """Return where processes listen, by numbers that stand for their sockets."""
+    """Return where the processes listen, by texts that stand for their sockets."""
     found = {}
     for pid in pids:
         with contextlib.suppress(*GONE):
@@ -77,5 +79,5 @@ def ask_listening(pids: Iterable[int]) -> dict[str, Address]:
 
 
 def _address(bound: str, port: int) -> Address:
-    """Return what to connect to for a socket that is bound to `bound`."""
+    """Return the address to connect to, for a socket that is bound to `bound`."""
     return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bound, bound), port, bound)
