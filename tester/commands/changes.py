@@ -1,4 +1,4 @@
-"""Sees which files have changed."""
+"""Finds out which files have changed."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from tester.attempt.locate import FOLDER_PROGRAMS
 from tester.ladder.stages import ROOT
 from tester.results import LadderResult, StageResult
 
-TESTS = ROOT / "tester" / "tests"  # The tester's own: no verdict rests on them.
+TESTS = ROOT / "tester" / "tests"  # The tester's own: no verdict depends on them.
 INTERVAL = 0.2  # Seconds between two looks at the files.
-MAX_FILES = 5000  # Of a folder with more, the first ones are looked at.
-MOST_NAMES = 5  # Of files that are named in one line.
+MAX_FILES = 5000  # Of a folder with more, we look only at the first ones.
+MOST_NAMES = 5  # How many files one line names.
 IGNORED = {".git", ".venv", "node_modules", "__pycache__", "target", ".idea", ".vscode"}
-EDITORS = (".", "#")  # How names begin of what editors and other programs write for themselves, and
-EDITORS_END = ("~", ".swp")  # how they end: no verdict rests on such a file.
+EDITORS = (".", "#")  # How the names of files begin that editors write for themselves,
+EDITORS_END = ("~", ".swp")  # and how they end: no verdict depends on such a file.
 Look = dict[Path, tuple[int, ...]]
-"""What files looked like at one moment: of each its times and its size."""
+"""What files looked like at one moment: the times and the size of each."""
 Result = TypeVar("Result", StageResult, LadderResult)
 
 
 def _files(place: Path) -> Iterator[Path]:
-    """Yield the files that belong to the attempt: it, or all beside and below it in its folder."""
+    """Yield the files of the attempt: the file `place`, or all files in and below that folder."""
     if place.is_file():
         yield place
         return
@@ -36,22 +36,22 @@ def _files(place: Path) -> Iterator[Path]:
 
 
 def snapshot(place: Path) -> Look:
-    """Return times and size of every file of the attempt at `place`.
+    """Return the times and the size of every file of the attempt at `place`.
 
-    The second time, that of the last change of whatever kind, can't be set back by a program.
+    The second time, that of the last change of any kind, can't be set back by a program.
     """
     found: Look = {}
     for path, _ in zip(_files(place), range(MAX_FILES), strict=False):
         try:
             status = path.stat()
-        except OSError:  # It is just being replaced.
+        except OSError:  # It is being replaced at this moment.
             continue
         found[path] = (status.st_mtime_ns, status.st_ctime_ns, status.st_size)
     return found
 
 
 def wait_for_change(place: Path, before: Look) -> None:
-    """Return when a file of the attempt is no longer as it was, and nothing changes any more."""
+    """Wait until a file of the attempt has changed, and until no file changes any more."""
     never = threading.Event()
     while (now := snapshot(place)) == before or not now:
         never.wait(INTERVAL)
@@ -64,18 +64,18 @@ def wait_for_change(place: Path, before: Look) -> None:
 
 
 class Untouched:
-    """Sees whether what a verdict rests on stays as it is: the files of the tester and the stages.
+    """Checks that the files that a verdict depends on stay the same: the tester and the stages.
 
-    An attempt may have changed them, so that its verdict is worth nothing.
+    If an attempt has changed them, its verdict is worth nothing.
     """
 
     def __init__(self, path: str | None = None) -> None:
-        """Look at them, and at the attempt at `path`, which is nobody's business but the user's."""
+        """Look at them, and at the attempt at `path`, which its user may change at any time."""
         self._place = Path(path).expanduser().resolve() if path is not None else None
         self._before = self._look()
 
     def _look(self) -> Look:
-        """Return what all of them look like now."""
+        """Return what all these files look like now."""
         found = snapshot(ROOT / "stages") | snapshot(ROOT / "tester")
         found = {path: look for path, look in found.items() if TESTS not in path.parents}
         place = self._place
@@ -85,20 +85,20 @@ class Untouched:
         return found
 
     def _is_own(self, path: Path) -> bool:
-        """Return whether a file belongs to the attempt: it is it, or lies in its folder."""
+        """Return whether `path` is the attempt, or a file in its folder."""
         place = self._place
         holds_ours = place in (ROOT / "stages", *(ROOT / "tester" / "x").parents)
         return place is not None and (path == place or (place in path.parents and not holds_ours))
 
     def check(self, result: Result) -> Result:
-        """Return `result`; if files of ours have changed, with an error that says which."""
+        """Return `result`; if files of ours have changed, with an error that names them."""
         changed = self._list_changed(own=False)
         if not changed:
             return result
         message = (
             f"files of the tester or of the stages changed during the grade: {changed}."
-            " If it was you, grade again. If not, it was the attempt: look what it did there"
-            " (git diff)"
+            " If you changed them, grade again. If you did not, your server did: look at the"
+            " changes (git diff) before you trust any verdict"
         )
         if isinstance(result, StageResult):
             return distrust(result, message)
@@ -106,14 +106,14 @@ class Untouched:
         return replace(result, stages=stages)
 
     def tell_own(self) -> str:
-        """Return what there is to say if the attempt's own program has changed, or nothing."""
+        """Return a warning if the attempt's own program has changed, or nothing."""
         changed = self._list_changed(own=True)
         if not changed:
             return ""
         return f"{changed} changed during the grade: grade again to be sure of the verdict"
 
     def _list_changed(self, *, own: bool) -> str:
-        """Return the names of those that have changed since, the attempt's `own` or the others."""
+        """Return the names of the files that have changed: the attempt's `own`, or the others."""
         pairs = self._before.items() ^ self._look().items()
         changed = sorted({path for path, _ in pairs if self._is_own(path) == own})
         if not own:
@@ -124,10 +124,10 @@ class Untouched:
 
 
 def distrust(result: StageResult, message: str) -> StageResult:
-    """Return the verdict that it can't be graded, and why, in the place of `result`."""
+    """Return `result` as a verdict that it could not be graded, with the reason."""
     return replace(result, error=message, looks_like="")
 
 
 def _is_scribble(name: str) -> bool:
-    """Return whether a file by this name is what editors write beside those that are edited."""
+    """Return whether a file of this name is one that editors write for themselves."""
     return name.startswith(EDITORS) or name.endswith(EDITORS_END)

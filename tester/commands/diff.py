@@ -1,4 +1,4 @@
-"""`python -m tester diff`."""
+"""`python -m tester diff`: shows what a stage changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tester.ladder.steps import diff_text
 
 
 def command_diff(options: argparse.Namespace) -> int:
-    """Print what a stage changed since the one before it, or since another."""
+    """Print what a stage changes in the stage before it, or in another one."""
     if len(options.stages) > 2:
         raise UsageError("diff takes one stage or two: python -m tester diff 7")
     newer = options.stages[-1]

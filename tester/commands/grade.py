@@ -1,4 +1,4 @@
-"""`python -m tester grade`."""
+"""`python -m tester grade`: grades one stage, or finds out how far an attempt gets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def command_grade(options: argparse.Namespace) -> int:
-    """Grade, and report in the ways that are asked for; return the exit code."""
+    """Grade, write the reports that were asked for, and return the exit code."""
     from tester.commands.changes import Untouched
     from tester.grading.climb import keep_ladder, keep_stage
     from tester.grading.grade import prepare_process  # Slow: late.
@@ -49,7 +49,7 @@ def command_grade(options: argparse.Namespace) -> int:
 
 
 def grading_of(options: argparse.Namespace) -> Grading:
-    """Return what to grade, and how. Raises UsageError where neither path nor command is given."""
+    """Return what to grade, and how. Raises UsageError if neither path nor command is given."""
     from tester.grading.job import Grading
 
     if options.attempt is None and options.command is None:
@@ -63,7 +63,7 @@ def grading_of(options: argparse.Namespace) -> Grading:
 
 
 def check_targets(*paths: str | None) -> None:
-    """Raise UsageError for a file that can't be written, before all the work is done."""
+    """Raise UsageError for a file that can't be written, before the work begins."""
     if paths[1] == "-":
         raise UsageError("--junit needs the name of a file: --junit result.xml")
     for path in filter(None, paths):

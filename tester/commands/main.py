@@ -1,6 +1,6 @@
 """The command line: grade, watch, show, diff, serve.
 
-Exit codes: 0 passed, 1 not passed, 2 something was wrong with the command, 130 Ctrl-C.
+Exit codes: 0 passed, 1 not passed, 2 something is wrong with the command, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tester.ladder.stages import LadderError, get_stage
 OVERVIEW = """\
 Grades your HTTP server, stage by stage.
 
-  python -m tester grade ATTEMPT             how far has it come?
+  python -m tester grade ATTEMPT             how far does it get?
   python -m tester grade --stage 7 ATTEMPT   does it pass stage 7?
   python -m tester watch ATTEMPT             grade it again whenever you save
   python -m tester show 7                    what does stage 7 ask for?
@@ -31,7 +31,7 @@ Grades your HTTP server, stage by stage.
   python -m tester serve 7                   run our own server of stage 7
 
 ATTEMPT is your program: a .py file, anything executable, or a folder.
-Begin here: python -m tester show 1
+Start here: python -m tester show 1
 """
 
 
@@ -44,9 +44,9 @@ def build_parser() -> OneLineParser:
         dest="command_name", metavar="COMMAND", parser_class=OneLineParser
     )
     grade = commands.add_parser(
-        "grade", help="grade one stage, or find how far an attempt has come"
+        "grade", help="grade one stage, or find out how far an attempt gets"
     )
-    watch = commands.add_parser("watch", help="grade again at every save")
+    watch = commands.add_parser("watch", help="grade again whenever you save")
     for command in (grade, watch):
         command.add_argument("attempt", nargs="?", metavar="ATTEMPT", help="a file or a folder")
         command.add_argument("--stage", type=stage_number, help="1 to 18")
@@ -57,17 +57,17 @@ def build_parser() -> OneLineParser:
             type=positive_seconds,
             default=STARTUP_TIMEOUT,
             metavar="SECONDS",
-            help="until it must listen (default %(default)g)",
+            help="how long it may take to listen (default %(default)g)",
         )
         command.add_argument(
             "--memory-limit",
             type=megabytes,
             default=MEMORY_LIMIT,
             metavar="MB",
-            help="that it may take with all that it starts (default %(default)d)",
+            help="memory for it and everything that it starts (default %(default)d)",
         )
         command.add_argument(
-            "-v", "--verbose", action="store_true", help="show every failure whole"
+            "-v", "--verbose", action="store_true", help="show every failure in full"
         )
     grade.add_argument("--json", metavar="FILE", help="write the result as JSON; - for the screen")
     grade.add_argument("--junit", metavar="FILE", help="write the result as JUnit XML")
@@ -81,7 +81,7 @@ def build_parser() -> OneLineParser:
 
 
 def command_watch(options: argparse.Namespace) -> int:
-    """Grade again at every save, until Ctrl-C."""
+    """Grade again at every save, until Ctrl-C or until stage 18 is passed."""
     from tester.commands.watch import watch
     from tester.grading.grade import prepare_process
 
@@ -90,7 +90,7 @@ def command_watch(options: argparse.Namespace) -> int:
 
 
 def command_show(options: argparse.Namespace) -> int:
-    """Print what a stage asks for."""
+    """Print the rules of a stage."""
     from tester.commands.show import print_rules
     from tester.report.terminal import make_console
 
@@ -118,6 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UsageError, LadderError) as error:
         print(f"python -m tester: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # Nobody reads on, as in `… | head`.
+    except BrokenPipeError:  # Nobody reads any further, as in `… | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

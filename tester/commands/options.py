@@ -1,4 +1,4 @@
-"""Values of options, read strictly."""
+"""Reads the values of options, strictly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_MEMORY = 1_000_000  # Megabytes.
 
 
 def stage_number(text: str) -> int:
-    """Return the stage number that `text` says. Raises argparse.ArgumentTypeError."""
+    """Return the stage number in `text`. Raises argparse.ArgumentTypeError."""
     if text.isdecimal() and text.isascii() and 1 <= int(text) <= len(STAGES):
         return int(text)
     raise argparse.ArgumentTypeError(
@@ -19,20 +19,20 @@ def stage_number(text: str) -> int:
 
 
 def positive_seconds(text: str) -> float:
-    """Return the seconds that `text` says. Raises argparse.ArgumentTypeError."""
+    """Return the number of seconds in `text`. Raises argparse.ArgumentTypeError."""
     try:
         seconds = float(text)
     except ValueError:
         seconds = 0
     if 0 < seconds <= 3600:
         return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3,600")
 
 
 def megabytes(text: str) -> int:
-    """Return the megabytes that `text` says. Raises argparse.ArgumentTypeError."""
+    """Return the number of megabytes in `text`. Raises argparse.ArgumentTypeError."""
     if text.isdecimal() and text.isascii() and 0 < int(text) <= MOST_MEMORY:
         return int(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r} is not a number of megabytes from 1 to {MOST_MEMORY}"
+        f"{text!r} is not a number of megabytes from 1 to {MOST_MEMORY:,}"
     )

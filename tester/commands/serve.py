@@ -1,4 +1,4 @@
-"""`python -m tester serve`."""
+"""`python -m tester serve`: runs our own server of a stage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SERVE_PORT = "4221"
 
 
 def command_serve(options: argparse.Namespace) -> int:
-    """Become our own server of a stage, on port 4221 unless PORT says otherwise."""
+    """Replace this process by our own server of a stage, on port 4221 or the one in PORT."""
     stage = get_stage(options.stage)
     port = os.environ.get("PORT") or SERVE_PORT
     words = [sys.executable, "-u", str(stage.server)]

@@ -1,4 +1,4 @@
-"""Tells what a stage asks for, from the docstrings of its checks."""
+"""`python -m tester show`: prints the rules of a stage, from the docstrings of its checks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tester.ladder.stages import STAGES, Stage
 
 
 def print_rules(stage: Stage, console: Console) -> None:
-    """Print what `stage` asks for beside what the stages before it did."""
+    """Print the rules that `stage` adds to those of the stages before it."""
     rules = [read_rule(check) for check in checks_of(stage)]
     console.print(Text(f"Stage {stage.number}: {stage.title}", style="bold"))
     console.print(Text(stage.learn))
     console.print(Text(f"To read: {stage.rfc}", style="dim"))
     headings = {
         "requirement": "What it must do to pass",
-        "edge": "What it should do as well, for a star each (never needed to pass)",
+        "edge": "What it should do as well, for one star each (never needed to pass)",
     }
     for kind, heading in headings.items():
         chosen = [rule for rule in rules if rule.kind == kind]
@@ -35,7 +35,7 @@ def print_rules(stage: Stage, console: Console) -> None:
     console.print()
     if stage.number > 1:
         before = f"stages 1 to {stage.number - 1}" if stage.number > 2 else "stage 1"
-        console.print(Text(f"The rules of {before} still apply, but for those that ended before."))
+        console.print(Text(f"The rules of {before} still apply, except those that have ended."))
     console.print(Text(f"Our own step: python -m tester diff {stage.number}", style="dim"))
     if stage.number < len(STAGES):
         console.print(

@@ -1,4 +1,4 @@
-"""Grades again at every save. Modification times are polled: that works on any file system."""
+"""Grades again at every save. It polls modification times, which works on any file system."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IGNORED |= {".pytest_cache", ".ruff_cache", ".ipynb_checkpoints"}
 
 
 def watch(grading: Grading, *, stage: int | None, verbose: bool) -> int:
-    """Grade at every save, from `stage` on, or from the first that is not passed; until Ctrl-C.
+    """Grade at every save, until Ctrl-C: first `stage`, or the first stage that is not passed yet.
 
     Returns the exit code, 0, once stage 18 is passed. Raises UsageError for a path of no use.
     """
@@ -27,7 +27,7 @@ def watch(grading: Grading, *, stage: int | None, verbose: bool) -> int:
     place = Path(grading.path or ".").expanduser().resolve()
     console = make_console()
     if stage is None:
-        console.print(Text("Looking how far your server has come …", style="dim"))
+        console.print(Text("Finding out how far your server gets …", style="dim"))
         stage = min(keep_ladder(grading).reached + 1, len(STAGES))
     regraded = False
     while True:
@@ -41,14 +41,14 @@ def watch(grading: Grading, *, stage: int | None, verbose: bool) -> int:
         else:
             print_stage(result, console, verbose)
             if result.passed and stage == len(STAGES):
-                console.print(Text("That was the last stage: it is a whole HTTP/1.1 server."))
+                console.print(Text("That was the last stage: it is a complete HTTP/1.1 server."))
                 return 0
             if result.passed:
                 stage += 1
                 _introduce(stage, console)
         after = snapshot(place)
         regraded = after != before and not regraded
-        if regraded:  # Saved meanwhile? Once: an attempt may write into its own folder each time.
+        if regraded:  # Saved meanwhile? Only once: an attempt may write there each time.
             continue
         console.print(
             Text(

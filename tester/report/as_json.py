@@ -1,16 +1,16 @@
 """Reports for programs: JSON as the contract describes it, and JUnit XML for CI.
 
-What JUnit makes of a result, so that a build is red exactly when a stage is not passed:
+What a result becomes in JUnit XML, so that a build is red exactly when a stage is not passed:
 
     requirement failed      <failure>
-    edge case failed        <skipped message="edge case: ...">: stars are optional, and a skipped
-                            test is shown by every CI without failing the build
-    requirement not run     <skipped>, but <failure> if no other requirement failed: the stage is
-                            not passed then either, and something must say so
+    edge case failed        <skipped message="edge case: ...">: stars are optional, and every CI
+                            shows a skipped test without failing the build
+    requirement not run     <skipped>, or <failure> if no other requirement failed: the stage is
+                            not passed in that case either, and something must say so
     edge case not run       <skipped>
     attempt did not start   <error>, in a test case of its own
-    stage outgrown          <skipped>: of a ladder, a stage below the one that was reached; the
-                            rules of it that failed do not hold any more
+    stage outgrown          <skipped>: a stage of a ladder below the one that was reached; those
+                            of its rules that failed do not apply any more
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from tester.report.bytes_view import shorten
 from tester.results import CheckResult, Failure, LadderResult, StageResult, printable
 
 SURROUNDINGS = {"network": "host", "sandbox": "none"}
-"""Where attempts run: in this machine's own network, and with nothing between them and it."""
-MESSAGE_LIMIT = 4096  # Bytes of one message that a report keeps; of more, head and end.
+"""Where attempts run: on this machine's own network, and without a sandbox."""
+MESSAGE_LIMIT = 4096  # Bytes of one message that a report keeps; of more, both ends.
 
 
 def stage_to_dict(result: StageResult) -> dict[str, Any]:
-    """Return the verdict on one stage as the contract's JSON object."""
+    """Return the verdict on one stage, as the contract's JSON object."""
     return {
         "stage": result.stage,
         "title": result.title,
@@ -47,7 +47,7 @@ def stage_to_dict(result: StageResult) -> dict[str, Any]:
 
 
 def _test_to_dict(test: CheckResult) -> dict[str, Any]:
-    """Return one test; what there is to say about it is "" where it is passed."""
+    """Return one test; if it passed, its message, `why` and `hint` are empty."""
     passed = test.outcome == "passed"
     more = _failure_to_dict(test.failure) if test.failure else {}
     exchange = test.failure.exchange if test.failure else ()
@@ -68,9 +68,9 @@ def _test_to_dict(test: CheckResult) -> dict[str, Any]:
 
 
 def _failure_to_dict(failure: Failure) -> dict[str, Any]:
-    """Return what a failed test has to say beside its message.
+    """Return what else there is to say about a failed test, apart from its message.
 
-    `kind` is taken: it says whether the rule is a requirement. What went wrong is `failure`.
+    What went wrong is called `failure`, because `kind` says whether the rule is a requirement.
     """
     pointer = failure.pointer
     return {
@@ -90,7 +90,7 @@ def _failure_to_dict(failure: Failure) -> dict[str, Any]:
 
 
 def _message(test: CheckResult) -> str:
-    """Return what is wrong in one sentence, with the likely cause where there is one."""
+    """Return what is wrong in one sentence, with the likely cause if there is one."""
     if test.outcome == "skipped":
         return f"not run: {test.skipped}"
     if test.failure is None or test.outcome != "failed":
@@ -100,7 +100,7 @@ def _message(test: CheckResult) -> str:
 
 
 def ladder_to_dict(result: LadderResult) -> dict[str, Any]:
-    """Return how far an attempt has come as the contract's JSON object."""
+    """Return how far an attempt gets, as the contract's JSON object."""
     return {
         "attempt": result.attempt,
         "reached": result.reached,
@@ -113,9 +113,9 @@ def ladder_to_dict(result: LadderResult) -> dict[str, Any]:
 
 
 def write_json(result: StageResult | LadderResult, path: str) -> None:
-    """Write a result as JSON to the file `path`, or to standard output where it is `-`."""
+    """Write a result as JSON to the file `path`, or to standard output if it is `-`."""
     data = ladder_to_dict(result) if isinstance(result, LadderResult) else stage_to_dict(result)
-    # ASCII only: whatever the encoding of the output, every reader gets the same.
+    # ASCII only: every reader gets the same, whatever the encoding of the output.
     text = json.dumps(data, indent=2) + "\n"
     if path == "-":
         sys.stdout.write(text)

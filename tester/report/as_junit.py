@@ -1,4 +1,4 @@
-"""Writes results as JUnit XML."""
+"""Writes results as JUnit XML, the report that CI systems read."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tester.results import CheckResult, Failure, LadderResult, StageResult
 NOT_XML = re.compile(
     "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
-"""What no XML document can hold, not even escaped (XML 1.0 section 2.2), and what could upset the
-terminal of somebody who reads it: control characters too, and turns of the direction of writing."""
+"""Characters that no XML document can hold, not even escaped (XML 1.0 section 2.2), and characters
+that could upset the terminal of a reader: more controls, and changes of the writing direction."""
 
 
 def write_junit(result: StageResult | LadderResult, path: str) -> None:
-    """Write a result as JUnit XML to the file `path`, or to standard output where it is `-`."""
+    """Write a result as JUnit XML to the file `path`, or to standard output if it is `-`."""
     stages = result.stages if isinstance(result, LadderResult) else (result,)
     reached = result.reached if isinstance(result, LadderResult) else 0
     root = ElementTree.Element("testsuites", name="tester", time=f"{result.seconds:.3f}")
@@ -29,7 +29,7 @@ def write_junit(result: StageResult | LadderResult, path: str) -> None:
         root.append(_suite(stage, outgrown=outgrown, several=several))
     ElementTree.indent(root)
     text = ElementTree.tostring(root, encoding="unicode")
-    # Numbers stand for what is not ASCII, so that this too can go anywhere.
+    # What is not ASCII becomes a number, so that every reader gets the same.
     data = b'<?xml version="1.0" encoding="utf-8"?>\n' + text.encode("ascii", "xmlcharrefreplace")
     if path == "-":
         sys.stdout.write(data.decode("ascii") + "\n")
@@ -39,9 +39,9 @@ def write_junit(result: StageResult | LadderResult, path: str) -> None:
 
 
 def _suite(result: StageResult, *, outgrown: bool, several: bool) -> ElementTree.Element:
-    """Return the test suite of one stage; of `several`, it stands in the names of the test cases.
+    """Return the test suite of one stage; with `several` stages, the cases' names contain theirs.
 
-    A rule holds at many stages, and a program that reads the report may know a case by its name.
+    A rule applies to many stages, and a program that reads the report may go by a case's name.
     """
     at_stage = f"stage {result.stage}: " if several else ""
     suite = ElementTree.Element("testsuite", name=_xml(f"Stage {result.stage}: {result.title}"))
@@ -63,7 +63,7 @@ def _suite(result: StageResult, *, outgrown: bool, several: bool) -> ElementTree
 
 
 def _count(suite: ElementTree.Element, result: StageResult) -> None:
-    """Write on the suite how many test cases there are of each sort."""
+    """Set the attributes that count the suite's test cases."""
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(len(suite.findall(f"testcase/{tag}"))))
     suite.set("tests", str(len(suite.findall("testcase"))))
@@ -73,7 +73,7 @@ def _count(suite: ElementTree.Element, result: StageResult) -> None:
 def _case(
     suite: ElementTree.Element, identity: str, title: str, seconds: float
 ) -> ElementTree.Element:
-    """Add a test case to the suite: its class is the file of the rule, its name the rule."""
+    """Add a test case to the suite: its class is the rule's file, its name is the rule."""
     return ElementTree.SubElement(
         suite,
         "testcase",
@@ -86,7 +86,7 @@ def _case(
 def _mark_case(
     case: ElementTree.Element, test: CheckResult, *, outgrown: bool, alone: bool
 ) -> None:
-    """Say on the test case that it did not pass, as the module's docstring lays down."""
+    """Mark a test case that did not pass, as the docstring of `as_json.py` lays down."""
     message = _message(test)
     if test.kind == "edge":
         ElementTree.SubElement(case, "skipped", message=_xml(f"edge case: {message}"))
@@ -124,5 +124,5 @@ def _details(test: CheckResult) -> list[str]:
 
 
 def _xml(text: str) -> str:
-    r"""Return text that XML can hold: control characters become `\xNN` or `\uNNNN`."""
+    r"""Return the text with `\xNN` or `\uNNNN` for every character in NOT_XML."""
     return NOT_XML.sub(lambda match: ascii(match[0])[1:-1], text)

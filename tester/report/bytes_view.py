@@ -1,11 +1,11 @@
-r"""Bytes made readable: what a server sent, so that every byte of it can be seen and counted.
+r"""Makes bytes readable, so that every byte that a server sent can be seen and counted.
 
     visible(b"HTTP/1.1 200 OK\r\n\x00caf\xc3\xa9")   ->   HTTP/1.1 200 OK\r\n
                                                           \x00café
 
-CR, LF and tab show as `\r`, `\n` and `\t`, a backslash as `\\`, and whatever else can't be seen
-(control characters, bytes that are no UTF-8, characters without a width) as `\xNN`, byte by byte.
-So two different texts never look alike, and how wide a text is can be told exactly.
+CR, LF and tab show as `\r`, `\n` and `\t`, a backslash as `\\`. Everything else that can't be seen
+(control characters, bytes that are not UTF-8, characters without a width) shows as `\xNN`, byte by
+byte. So two different texts never look alike, and the width of a text is known exactly.
 
 Long data is not cut here but described: `kept_spans` says which parts of it to show.
 """
@@ -21,7 +21,7 @@ from tester.results import printable
 ESCAPES = {"\r": "\\r", "\n": "\\n", "\t": "\\t", "\\": "\\\\"}
 COLOUR_SEQUENCE = re.compile(r"\x1b\[[0-9;]*m")
 PLAIN = str.maketrans({"…": "...", "–": "-", "—": "-", "“": '"', "”": '"', "‘": "'", "’": "'"})
-"""What typographic characters become where they can't be shown."""
+"""Replacements for typographic characters that an output can't show."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Piece:
     width: int
     """How many columns of a terminal `text` takes."""
     escaped: bool
-    """Whether `text` stands for the bytes, and is not what they say."""
+    """Whether `text` is an escape, and not the character itself."""
 
 
 @dataclass(frozen=True)
 class PointedLine:
-    """A line on one row of the screen, and the column (from 0) that a caret must stand under."""
+    """A line on one row of the screen, and the column (from 0) under which the caret belongs."""
 
     pieces: tuple[Piece, ...]
     column: int
@@ -56,10 +56,10 @@ class PointedLine:
 
 
 def pieces(data: bytes, encoding: str = "utf-8") -> list[Piece]:
-    """Split `data` into what is shown; characters that `encoding` doesn't have are escaped."""
+    """Split `data` into pieces to show; characters that `encoding` does not have are escaped."""
     found: list[Piece] = []
     start = 0
-    # With surrogateescape, each byte that is no UTF-8 becomes one character, which is its sign.
+    # With surrogateescape, each byte that is not UTF-8 becomes one character of this range.
     for character in data.decode("utf-8", "surrogateescape"):
         size = 1 if "\udc80" <= character <= "\udcff" else len(character.encode())
         found += _show(character, start, data[start : start + size], encoding)
@@ -81,7 +81,7 @@ def _show(character: str, start: int, data: bytes, encoding: str) -> Iterator[Pi
 
 
 def _width(character: str, encoding: str) -> int:
-    """Return the columns a character takes, and 0 where it can't be shown by itself."""
+    """Return how many columns a character takes, or 0 if it can't be shown by itself."""
     from rich.cells import cell_len
 
     if not character.isprintable() or not _can_encode(character, encoding):
@@ -99,7 +99,7 @@ def _can_encode(text: str, encoding: str) -> bool:
 
 
 def split_lines(data: bytes) -> list[tuple[int, int]]:
-    """Return where each line begins and ends; a line ends after its LF, and the last at the end."""
+    """Return where each line begins and ends. A line ends after its LF, the last one at the end."""
     ends = [match.end() for match in re.finditer(b"\n", data)]
     if not ends or ends[-1] < len(data):
         ends.append(len(data))
@@ -113,22 +113,22 @@ def visible(data: bytes, encoding: str = "utf-8") -> str:
 
 
 def visible_line(data: bytes, encoding: str = "utf-8") -> str:
-    r"""Return `data` as text on one row: a `\n` in it breaks no line."""
+    r"""Return `data` as text on one row: a `\n` in it does not break the row."""
     return "".join(piece.text for piece in pieces(data, encoding))
 
 
 def column(data: bytes, index: int, encoding: str = "utf-8") -> int:
     """Return the column (from 0) at which the byte at `index` shows in `visible_line(data)`.
 
-    The inner bytes of a character stand where it begins; an index past the end, one past the last.
+    The inner bytes of a character show where it begins; an index past the end shows after the last.
     """
     return sum(piece.width for piece in pieces(data, encoding) if piece.stop <= index)
 
 
 def point(data: bytes, index: int, width: int, encoding: str = "utf-8") -> PointedLine:
-    """Return `data` as one row of at most `width` columns in which the byte at `index` shows."""
+    """Return `data` as one row of at most `width` columns that shows the byte at `index`."""
     index = max(0, min(index, len(data)))
-    # A column shows at most four bytes, so what is further off than that can't be in the row.
+    # A column shows at most four bytes, so bytes further away can't be in the row.
     first = _character(data, max(0, index - 4 * width))
     last = _character(data, min(len(data), index + 4 * width))
     near = pieces(data[first:last], encoding)
@@ -136,7 +136,7 @@ def point(data: bytes, index: int, width: int, encoding: str = "utf-8") -> Point
     if (first, last) == (0, len(data)) and _columns(near) <= width:
         return PointedLine(tuple(near), _columns(near[:place]))
     left = right = place
-    room = max(width - 2, 1)  # A mark on either side.
+    room = max(width - 2, 1)  # Without a mark on either side.
     while left and _columns(near[left - 1 : place]) <= room * 2 // 3:
         left -= 1
     while right < len(near) and _columns(near[left : right + 1]) <= room:
@@ -168,9 +168,9 @@ def wrap(row: list[Piece], width: int) -> list[list[Piece]]:
 
 
 def kept_spans(length: int, limit: int, keep: int | None = None) -> list[tuple[int, int]]:
-    """Say which parts of something of this `length` to show: `(start, stop)`, at most `limit`.
+    """Return which parts of something of this `length` to show: `(start, stop)`, at most `limit`.
 
-    That is all of it where it fits; else head and end, and what is around index `keep` besides.
+    That is all of it if it fits; else its beginning, its end, and what is around index `keep`.
     """
     if length <= limit:
         return [(0, length)]
@@ -183,7 +183,7 @@ def kept_spans(length: int, limit: int, keep: int | None = None) -> list[tuple[i
 
 
 def _join(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Make one of spans that touch or overlap."""
+    """Merge spans that touch or overlap."""
     joined = spans[:1]
     for start, stop in spans[1:]:
         if start <= joined[-1][1]:
@@ -194,7 +194,7 @@ def _join(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def byte_spans(data: bytes, limit: int, keep: int | None = None) -> list[tuple[int, int]]:
-    """Do as `kept_spans` does, without cutting a UTF-8 character in two."""
+    """Do what `kept_spans` does, without cutting a UTF-8 character in two."""
     if len(data) <= limit:
         return [(0, len(data))]
     # What is left out must be worth the note that says so.
@@ -207,16 +207,16 @@ def _character(data: bytes, index: int) -> int:
     for start in range(index, max(index - 4, -1), -1):
         if start in (0, len(data)) or data[start] & 0xC0 != 0x80:
             return start
-    return index  # No UTF-8 at all: any place is as good.
+    return index  # This is not UTF-8: any place is as good.
 
 
 def left_out(number: int, what: str = "bytes") -> str:
-    """`left_out(12345)` -> `… 12 345 bytes left out …`."""
-    return f"… {number:,} {what} left out …".replace(",", " ")
+    """`left_out(12345)` -> `… 12,345 bytes left out …`."""
+    return f"… {number:,} {what} left out …"
 
 
 def shorten(data: bytes, limit: int, keep: int | None = None) -> str:
-    """Return `data` as it is (not made visible), of long data head and end and the note between."""
+    """Return `data` as it is, not made visible; of long data, both ends and a note between."""
     parts: list[str] = []
     last = 0
     for start, stop in byte_spans(data, limit, keep):
@@ -228,9 +228,10 @@ def shorten(data: bytes, limit: int, keep: int | None = None) -> str:
 
 
 def safe_text(text: str, encoding: str = "utf-8") -> str:
-    r"""Return text from outside without what could upset a terminal; line breaks stay.
+    r"""Return text from outside without characters that could upset a terminal.
 
-    Colours go, tabs become spaces, and other control characters show as `\xNN` or `\uNNNN`.
+    Line breaks stay, colours go, tabs become spaces, and other control characters show as `\xNN` or
+    `\uNNNN`.
     """
     text = COLOUR_SEQUENCE.sub("", text).replace("\r\n", "\n").expandtabs(4)
     if not _can_encode(text, encoding):

@@ -1,11 +1,11 @@
 """Reports for people: what grading found, on a terminal or in a plain text file.
 
-    print_stage   header, the first failure in full, the others in a line each, verdict, what next
-    print_ladder  a line for each stage, how far the attempt has come, what is missing next
+    print_stage   header, the first failure in full, the others in a line each, verdict, next step
+    print_ladder  a line for each stage, how far the attempt gets, what the next stage needs
 
 All text from outside (titles, bytes, output) goes through `bytes_view`, so that nothing in it can
-move the cursor, and is never read as markup. No line is wider than the console, but for the
-command to try: it must survive being copied.
+move the cursor, and it is never read as markup. No line is wider than the console, except the
+command to try, which must survive being copied.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from tester.ladder.stages import get_stage
 from tester.report import bytes_view
 from tester.results import CheckResult, Failure, LadderResult, Message, Pointer, StageResult
 
-PLAIN_WIDTH = 80  # Columns where the output is no terminal: what e-mail and CI logs hold.
+PLAIN_WIDTH = 80  # Columns if the output is not a terminal: what e-mail and CI logs hold.
 TWO_COLUMNS = 100  # From this width on, sent and received stand side by side.
-READABLE = 92  # Columns of running text; the eye loses its place in longer lines.
+READABLE = 92  # Columns of running text: in longer lines, the eye loses its place.
 WIDEST = 140  # Columns that the two sides of an exchange share at most.
-LABEL = 10  # Columns of "expected", "Why:" and the like, with the space after.
-MESSAGE_ROWS = 18  # Rows of one message that are shown; of more, head and end.
-LINE_BYTES = 240  # Bytes of one line that are shown; of more, head and end.
-ROUNDS = 8  # Requests and answers that are shown; of more, the first and the last.
+LABEL = 10  # Columns of "expected", "Why:" and the like, with the space after it.
+MESSAGE_ROWS = 18  # Rows of one message that are shown; of more, both ends.
+LINE_BYTES = 240  # Bytes of one line that are shown; of more, both ends.
+ROUNDS = 8  # Requests with their responses that are shown; of more, the first and the last.
 OUTPUT_ROWS = 16  # Lines of the server's output that are shown: its end.
-OUTPUT_BYTES = 2400  # Characters of these, should they be very long.
-TEXT_LIMIT = 3000  # Characters of a sentence that are shown, should it quote very much.
-PAUSE = 0.08  # Seconds between two messages from which on the pause is told.
-LONG_PAUSE = 0.5  # The same between a request and its answer, where some time is normal.
+OUTPUT_BYTES = 2400  # Characters of these lines, in case they are very long.
+TEXT_LIMIT = 3000  # Characters of a sentence that are shown, in case it quotes a lot.
+PAUSE = 0.08  # Seconds: a pause of this length between two messages is shown.
+LONG_PAUSE = 0.5  # The same between a request and its response, where some time is normal.
 
 Rows = list[tuple[int, int, Text]]
-"""Rows of a message: of which bytes (start, stop), and how they look."""
+"""Rows of a message: the bytes that each shows (start, stop), and how it looks."""
 
 
 @dataclass(frozen=True)
 class Marks:
-    """The signs of a report. They differ in shape, not in colour alone."""
+    """The signs of a report. They differ in shape, not only in colour."""
 
     passed: str = "✓"
     failed: str = "✗"
@@ -63,10 +63,10 @@ PLAIN_MARKS = Marks("+", "x", "*", "o", ".", "|", "-", "+", "~", "-")
 
 
 def make_console(stream: TextIO | None = None, color: bool | None = None) -> Console:
-    """Return a console on `stream` (standard output), with colours where they are welcome.
+    """Return a console on `stream` (by default standard output), with colours if they are welcome.
 
-    `color` None means: on a terminal only, and never where NO_COLOR is set. Where the stream is
-    no terminal, the width is 80, or COLUMNS.
+    If `color` is None, there are colours only on a terminal, and only if NO_COLOR is not set. If
+    the stream is not a terminal, the width is COLUMNS, or 80.
     """
     stream = sys.stdout if stream is None else stream
     terminal = _is_terminal(stream)
@@ -74,7 +74,7 @@ def make_console(stream: TextIO | None = None, color: bool | None = None) -> Con
         dumb = os.environ.get("TERM") == "dumb"
         color = terminal and not dumb and not os.environ.get("NO_COLOR")
     if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="backslashreplace")  # A report must never die of a letter.
+        stream.reconfigure(errors="backslashreplace")  # No character may end a report.
     return Console(
         file=stream,
         width=None if terminal else _columns_wanted(),
@@ -91,7 +91,7 @@ def make_console(stream: TextIO | None = None, color: bool | None = None) -> Con
 
 
 def _is_terminal(stream: TextIO) -> bool:
-    """Return whether somebody looks at the stream."""
+    """Return whether the stream is a terminal, so that a person is watching."""
     try:
         return stream.isatty()
     except (AttributeError, ValueError):
@@ -105,7 +105,7 @@ def _columns_wanted() -> int:
 
 
 def print_stage(result: StageResult, console: Console, verbose: bool = False) -> None:
-    """Print the verdict on one stage, and the first failure in full; `verbose`, every one."""
+    """Print the verdict on one stage, and the first failure in full; if `verbose`, all of them."""
     page = _Page(console)
     _print_header(page, f"Stage {result.stage}: {result.title}", result.attempt, result.seed)
     if result.passed:
@@ -125,7 +125,7 @@ def print_stage(result: StageResult, console: Console, verbose: bool = False) ->
 def print_result(
     result: StageResult | LadderResult, console: Console, verbose: bool = False
 ) -> None:
-    """Print the verdict on one stage, or how far an attempt has come."""
+    """Print the verdict on one stage, or how far an attempt gets on the ladder."""
     if isinstance(result, StageResult):
         print_stage(result, console, verbose)
     else:
@@ -133,11 +133,11 @@ def print_result(
 
 
 def print_ladder(result: LadderResult, console: Console, verbose: bool = False) -> None:
-    """Print how far an attempt has come, and the first failure of the next stage in full."""
+    """Print how far an attempt gets, and the first failure of the next stage in full."""
     page = _Page(console)
     _print_header(page, "How far your server has come", result.attempt, result.seed)
     errors = {stage.error for stage in result.stages}
-    if len(errors) == 1 and None not in errors:  # The same trouble needs no eighteen lines.
+    if len(errors) == 1 and None not in errors:  # The same error is not worth eighteen lines.
         _print_name(page, result.stages[-1])
         _print_error(page, str(result.stages[0].error), result.stages[0].output)
     else:
@@ -163,10 +163,10 @@ def print_ladder(result: LadderResult, console: Console, verbose: bool = False) 
 
 
 class _Page:
-    """Writes rows to a console, none of them wider than it is."""
+    """Writes rows to a console, none of them wider than the console."""
 
     def __init__(self, console: Console) -> None:
-        """Write to `console`."""
+        """Write to `console`, with signs that its encoding has."""
         self.console = console
         self.width = console.width
         self.encoding = console.encoding
@@ -175,7 +175,7 @@ class _Page:
         self.marks = Marks() if capable else PLAIN_MARKS
 
     def safe(self, text: str, *, whole: bool = False) -> str:
-        """Return text from outside, fit for this console; unless `whole`, not too much of it."""
+        """Return text from outside, made safe for this console; a long one cut unless `whole`."""
         if len(text) > TEXT_LIMIT and not whole:
             half = TEXT_LIMIT // 2
             note = bytes_view.left_out(len(text) - 2 * half, "characters")
@@ -192,13 +192,13 @@ class _Page:
         self.console.print(text, soft_wrap=True)
 
     def write(self, *parts: tuple[str, str], indent: int = 0) -> None:
-        """Write text in styles, on as many rows as it needs."""
+        """Write pieces of text, each with its style, on as many rows as they need."""
         text = Text.assemble(*((self.safe(part), style) for part, style in parts))
         for row in text.wrap(self.console, max(self.width - indent, 20)):
             self.row(Text(" " * indent) + row)
 
     def write_cut(self, *parts: tuple[str, str]) -> None:
-        """Write text in styles on one row; what is too much is cut off."""
+        """Write pieces of text, each with its style, on one row; what does not fit is cut off."""
         text = Text.assemble(*((" ".join(self.safe(part).split("\n")), s) for part, s in parts))
         if text.cell_len > self.width:
             text.truncate(self.width - 1, overflow="crop")
@@ -219,14 +219,14 @@ class _Page:
         self.row(Text(self.marks.line * self.width, "dim"))
 
     def next_failure(self) -> None:
-        """Set the next failure apart from the one before."""
+        """Separate the next failure from the one before it."""
         self.blank()
         self.rule()
         self.blank()
 
 
 def _highlight(text: str, style: str = "") -> Text:
-    """Return the text, with what stands in `backticks` in a colour."""
+    """Return the text, with everything in `backticks` in a colour."""
     result = Text(text, style)
     for match in re.finditer(r"`[^`\n]+`", text):
         result.stylize("cyan", *match.span())
@@ -234,7 +234,7 @@ def _highlight(text: str, style: str = "") -> Text:
 
 
 def _print_header(page: _Page, title: str, attempt: str, seed: int) -> None:
-    """Print what is graded, which attempt, and the seed that repeats this run."""
+    """Print what is graded, which attempt, and the seed that repeats the run."""
     right = f"seed {seed}"
     room = page.width - cell_len(title) - len(right) - 6
     path = shorten_path(page.safe(attempt).replace("\n", " "), room, page.safe("…"))
@@ -247,7 +247,7 @@ def _print_header(page: _Page, title: str, attempt: str, seed: int) -> None:
 
 
 def shorten_path(path: str, width: int, dots: str = "…") -> str:
-    """Return a path in at most `width` columns: its end tells most, so its beginning goes first."""
+    """Return a path in at most `width` columns: its end says most, so its beginning goes first."""
     for folder, name in ((os.getcwd(), ""), (os.path.expanduser("~"), "~/")):
         if path.startswith(folder + os.sep) and folder != os.sep:
             path = name + path[len(folder) + 1 :]
@@ -271,7 +271,7 @@ def _print_error(page: _Page, error: str, output: str) -> None:
 
 
 def _print_name(page: _Page, result: StageResult) -> None:
-    """Print the name of the mistake, where it is known."""
+    """Print the name of the known mistake that this looks like, if there is one."""
     if result.looks_like:
         for row in Text(page.safe(result.looks_like), "bold yellow").wrap(
             page.console, min(page.width, READABLE)
@@ -288,7 +288,7 @@ def _print_title(page: _Page, mark: tuple[str, str], title: str) -> None:
 
 
 def _print_output(page: _Page, output: str, heading: str) -> None:
-    """Print the end of an output, dimmed, after a bar."""
+    """Print the end of an output, dimmed, with a bar at its left."""
     lines = output.rstrip().split("\n")
     rows = [
         row.plain
@@ -322,7 +322,7 @@ def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: b
             _print_failure(page, test, result.stage)
     elif lines:
         _print_lines(page, requirements, result.stage, "Also to fix:")
-        _print_lines(page, stars, result.stage, "Stars not won (optional; -v shows them in full):")
+        _print_lines(page, stars, result.stage, "Stars you did not get (optional; -v shows why):")
     elif requirements:
         page.blank()
         more = f"and {len(requirements)} more: grade this stage alone (--stage {result.stage})"
@@ -330,14 +330,14 @@ def _print_failures(page: _Page, result: StageResult, verbose: bool, *, lines: b
 
 
 def _print_missed_stars(page: _Page, result: StageResult, verbose: bool) -> None:
-    """Print the edge cases of a stage that is passed, as what they are: not needed."""
+    """Print the failed edge cases of a stage that is passed: they are optional."""
     missed = result.failures
     if missed and verbose:
         for test in missed:
             page.next_failure()
             _print_failure(page, test, result.stage)
     elif missed:
-        heading = "Stars you can still win (optional; -v shows them in full):"
+        heading = "Stars you can still get (optional; -v shows why):"
         _print_lines(page, missed, result.stage, heading)
         if result.looks_like:
             page.blank()
@@ -369,7 +369,7 @@ def _print_lines(page: _Page, tests: list[CheckResult], stage: int, heading: str
 
 
 def _title_and_message(page: _Page, test: CheckResult, used: int) -> list[tuple[str, str]]:
-    """Return the title, cut where the message would have no room, and the message."""
+    """Return the title, shortened if the message needs the room, and the message."""
     title = page.safe(test.title).removesuffix(".")
     message = page.safe(test.failure.message) if test.failure else ""
     if not message:
@@ -396,7 +396,7 @@ def _print_failure(page: _Page, test: CheckResult, stage: int) -> None:
     """Print all there is to say about one test that did not pass."""
     _print_title(page, _mark(page, test), test.title)
     if test.stage != stage:
-        page.write((f"a rule of stage {test.stage}, and it still holds", "dim"), indent=2)
+        page.write((f"a rule of stage {test.stage}, which still applies", "dim"), indent=2)
     failure = test.failure or Failure(f"not run: {test.skipped}" if test.skipped else "")
     if failure.message and failure.message != test.title:
         page.write((failure.message, ""), indent=2)
@@ -418,14 +418,14 @@ def _print_failure(page: _Page, test: CheckResult, stage: int) -> None:
 
 
 def _print_difference(page: _Page, failure: Failure) -> None:
-    """Print what was expected and what came, and the line with a caret under the wrong byte."""
+    """Print what was expected, what came, and the line with a caret under the wrong byte."""
     pointer = failure.pointer
     if not (failure.expected or failure.got or pointer):
         return
     page.blank()
     same = pointer is not None and _says_the_same(failure.got, pointer)
     if failure.expected:
-        # Without quotes, so that it stands letter above letter over the line that came.
+        # Without quotes, so that each character stands above the one that came.
         expected = _unquote(failure.expected) if same else failure.expected
         page.labelled("expected", expected, "green")
     if failure.got and not same:
@@ -435,7 +435,7 @@ def _print_difference(page: _Page, failure: Failure) -> None:
 
 
 def _says_the_same(got: str, pointer: Pointer) -> bool:
-    """Return whether `got` is only the line of the pointer once more; of a long one, it may be."""
+    """Return whether `got` only repeats the pointer's line; of a long line, compare the start."""
     if len(pointer.line) > LINE_BYTES:
         return _unquote(got).startswith(_unquote(repr(pointer.line[:LINE_BYTES])[1:])[:LINE_BYTES])
     shown = (bytes_view.visible_line(pointer.line), _unquote(repr(pointer.line)[1:]))
@@ -467,7 +467,7 @@ def _print_pointer(page: _Page, pointer: Pointer, label: str) -> None:
 
 
 def _style_pieces(row: Iterable[bytes_view.Piece], wrong: int | None = None) -> Text:
-    """Return pieces as text: escapes dimmed, so that the eye finds the words; byte `wrong` red."""
+    """Return pieces as text: escapes dimmed, so that the words stand out; byte `wrong` in red."""
     text = Text()
     for piece in row:
         if wrong is not None and piece.start <= wrong < piece.stop:
@@ -486,12 +486,12 @@ class _Part:
     message: Message
     data: list[bytes]
     pause: float = 0.0
-    """Seconds of silence before it, where they are worth telling."""
+    """Seconds of silence before it, if it was long enough to be shown."""
 
 
 @dataclass
 class _Round:
-    """What was sent, and what came back, on one connection."""
+    """What was sent on one connection, and what came back."""
 
     connection: int
     sent: list[_Part] = field(default_factory=list)
@@ -499,7 +499,7 @@ class _Round:
 
 
 def _print_exchange(page: _Page, failure: Failure) -> None:
-    """Print what went over the wire in the order of time, and how it ended."""
+    """Print what went over the wire, in the order of time, and how it ended."""
     rounds = _rounds(failure.exchange)
     if rounds:
         page.blank()
@@ -512,7 +512,7 @@ def _print_exchange(page: _Page, failure: Failure) -> None:
 
 
 def _parts(exchange: tuple[Message, ...]) -> Iterator[_Part]:
-    """Join messages that follow each other at once, and tell the pauses between the others."""
+    """Join messages that follow each other at once; note the pauses between the others."""
     part: _Part | None = None
     clocks: dict[int, float] = {}
     for message in exchange:
@@ -535,7 +535,7 @@ def _parts(exchange: tuple[Message, ...]) -> Iterator[_Part]:
 
 
 def _rounds(exchange: tuple[Message, ...]) -> list[_Round]:
-    """Put each answer beside its request; a new round begins where the tester speaks again."""
+    """Put each response beside its request; a new round begins when the tester sends again."""
     rounds: list[_Round] = []
     for part in _parts(exchange):
         sent = part.message.direction == "sent"
@@ -552,7 +552,7 @@ def _rounds(exchange: tuple[Message, ...]) -> list[_Round]:
 
 
 class _Exchange:
-    """Writes rounds of an exchange: two columns on a wide page, one above the other else."""
+    """Writes rounds of an exchange: in two columns on a wide page, else one below the other."""
 
     def __init__(
         self, page: _Page, pointer: Pointer | None, rounds: list[_Round], wide: bool
@@ -577,7 +577,7 @@ class _Exchange:
         return None
 
     def write(self) -> None:
-        """Write all rounds, of many only the first and the last."""
+        """Write all rounds; of many, only the first and the last ones."""
         if self.wide:
             self._write_pair([Text("the tester sent", "bold")], [Text("your server sent", "bold")])
             line, cross = self.page.marks.line, self.page.marks.cross
@@ -587,7 +587,7 @@ class _Exchange:
         previous = None
         for start, stop in bytes_view.kept_spans(len(self.rounds), ROUNDS, self._pointed_round()):
             if start > last:
-                note = bytes_view.left_out(start - last, "requests and answers")
+                note = bytes_view.left_out(start - last, "requests and responses")
                 self.page.write((note, "dim"), indent=2)
             for a_round in self.rounds[start:stop]:
                 self._write_round(a_round, previous)
@@ -606,7 +606,7 @@ class _Exchange:
         )
 
     def _write_round(self, a_round: _Round, previous: _Round | None) -> None:
-        """Write one round, under the name of its connection where there are several."""
+        """Write one round, below the name of its connection if there are several."""
         if self.several and (previous is None or previous.connection != a_round.connection):
             dashes = self.page.marks.line * 2
             name = f"{dashes} connection {a_round.connection} {dashes}"
@@ -628,7 +628,7 @@ class _Exchange:
         return of_connection[-1] is a_round and not any(r.received for r in of_connection)
 
     def _write_pair(self, left: list[Text], right: list[Text]) -> None:
-        """Write two columns beside each other."""
+        """Write two columns side by side."""
         for number in range(max(len(left), len(right))):
             row = Text("  ") + (left[number] if number < len(left) else Text())
             row.append(" " * (self.column + 3 - row.cell_len))
@@ -636,7 +636,7 @@ class _Exchange:
             self.page.row(row + (right[number] if number < len(right) else Text()))
 
     def _write_block(self, heading: str, rows: list[Text]) -> None:
-        """Write one side under its name, after a bar."""
+        """Write one side below its name, with a bar at its left."""
         if rows:
             self.page.write((heading, "bold"), indent=2)
         for row in rows:
@@ -652,7 +652,7 @@ class _Exchange:
         return rows
 
     def _part_rows(self, part: _Part) -> list[Text]:
-        """Return the rows of one part, shortened in the middle; the pointer's place stays."""
+        """Return the rows of one part, shortened in the middle; what the pointer shows is kept."""
         data = b"".join(part.data)
         keep = self.pointed[1] if self.pointed and self.pointed[0] is part else None
         lines = bytes_view.split_lines(data)
@@ -679,7 +679,7 @@ class _Exchange:
         return rows
 
     def _join_rows(self, rows: Rows, keep: int | None) -> list[Text]:
-        """Return the rows, of many only some, with a note wherever bytes are left out."""
+        """Return the rows; of many, only some, with a note wherever bytes are left out."""
         held = _find_place([stop for _, stop, _ in rows], keep)
         shown: list[Text] = []
         last = 0
@@ -694,7 +694,7 @@ class _Exchange:
 
 
 def _find_place(stops: list[int], index: int | None) -> int | None:
-    """Return which of the spans that end at `stops` holds `index`; None where there is none."""
+    """Return which of the spans that end at `stops` holds `index`; None if `index` is None."""
     if index is None:
         return None
     return next((number for number, stop in enumerate(stops) if index < stop), len(stops) - 1)
@@ -746,25 +746,25 @@ def _print_rung(page: _Page, result: StageResult, reached: int) -> None:
 
 
 def _remark(result: StageResult, reached: int) -> str:
-    """Say in a few words why a stage is not passed, where its own rules are not the reason."""
+    """Say in a few words why a stage is not passed, if its own rules are not the reason."""
     if result.passed:
         return ""
     if result.stage < reached:
-        return "outgrown"  # All rules that still hold are checked at the stage that is reached.
+        return "outgrown"  # The rules that still apply are checked at the stage reached.
     if result.error is not None:
         return "not graded"
     missing = {t.stage for t in result.failures if t.kind == "requirement"}
     if not missing or result.stage in missing:
         return ""
-    names = ", ".join(str(stage) for stage in sorted(missing))
-    return f"waits for stage {names}"
+    *others, last = sorted(map(str, missing), key=int)
+    return f"needs stages {', '.join(others)} and {last}" if others else f"needs stage {last}"
 
 
 def _print_reached(page: _Page, result: LadderResult) -> None:
-    """Print how far the attempt has come."""
+    """Print the stage that the attempt has reached."""
     if result.reached:
         text, style = f"You have reached stage {result.reached}", "bold green"
-        text += ": it is a whole HTTP/1.1 server" * get_stage(result.reached).is_last
+        text += ": it is a complete HTTP/1.1 server" * get_stage(result.reached).is_last
     else:
         text, style = "No stage is passed yet", "bold"
     page.write((text, style), (f"  {result.seconds:.1f} s", "dim"))

@@ -40,8 +40,8 @@ LENGTH = CheckResult(
     title="`Content-Length` is the number of bytes of the body, not of its characters",
     kind="requirement",
     outcome="failed",
-    why="A client reads as many bytes as the length says. One too few, and the last letter is "
-    "lost; one too many, and it waits for ever.",
+    why="A client reads as many bytes as the length says. One too few, and the last character "
+    "is lost; one too many, and it waits forever.",
     hint="Encode the text first, then count: `len(text.encode())` and not `len(text)`.",
     failure=Failure(
         message="Content-Length says 9, but the body has 10 bytes",
@@ -263,7 +263,7 @@ def test_shortening_keeps_head_end_and_pointer(keep: int | None) -> None:
 def test_shortening_says_how_much_is_left_out() -> None:
     """The note tells the number; short data is left alone; no character is cut in two."""
     assert bytes_view.shorten(b"short\xff", 4096) == "short\\xff"
-    assert "\n… 12 345 bytes left out …\n" in bytes_view.shorten(b"a" * (12345 + 4032), 4096)
+    assert "\n… 12,345 bytes left out …\n" in bytes_view.shorten(b"a" * (12345 + 4032), 4096)
     text = bytes_view.shorten("日".encode() * 5000, 4096)
     assert "\\x" not in text
     assert text.startswith("日")
@@ -304,7 +304,7 @@ Stage 7: Respond with Content                             server.py   seed 12345
   then: the server closed the connection
 
   Why:      A client reads as many bytes as the length says. One too few, and
-            the last letter is lost; one too many, and it waits for ever.
+            the last character is lost; one too many, and it waits forever.
   Hint:     Encode the text first, then count: `len(text.encode())` and not
             `len(text)`.
 
@@ -319,7 +319,7 @@ Also to fix:
   ✗ (stage 5) `%20` in a path is decoded – the body is `a%20b`, not `a b`, for…
   · 2 not run: the server did not answer any more
 
-Stars not won (optional; -v shows them in full):
+Stars you did not get (optional; -v shows why):
   ☆ Text types say `charset=utf-8` – Content-Type is text/html, without a chars…
 
 ✗ Stage 7 not passed yet  28/32 requirements  ★ 9/10 edge cases  0.6 s
@@ -345,7 +345,7 @@ def without_trailing_blanks(text: str) -> str:
 
 
 def test_failing_stage_at_80_columns() -> None:
-    """The whole report of a stage that is not passed, letter by letter."""
+    """The whole report of a stage that is not passed, character by character."""
     assert without_trailing_blanks(render(FAILING)) == AT_80
 
 
@@ -455,7 +455,7 @@ def test_success_comes_first_and_says_what_is_next() -> None:
     """A stage that lacks stars only is passed, and that is said before anything else."""
     lines = without_trailing_blanks(render(STARS_MISSED)).split("\n")
     assert lines[4] == "✓ Stage 7 passed  28/28 requirements  ★ 9/10 edge cases  0.6 s"
-    assert lines[6] == "Stars you can still win (optional; -v shows them in full):"
+    assert lines[6] == "Stars you can still get (optional; -v shows why):"
     assert lines[7].startswith("  ☆ Text types say `charset=utf-8` – ")
     assert lines[-2] == "  next: python -m tester show 8"
     assert "not passed" not in "".join(lines)
@@ -488,7 +488,7 @@ def test_verbose_shows_every_failure_in_full() -> None:
     """With -v each failure comes with all there is to say."""
     text = render(FAILING, verbose=True)
     assert text.count("not run: the server did not answer any more") == 2
-    assert "a rule of stage 5, and it still holds" in text
+    assert "a rule of stage 5, which still applies" in text
     assert "Without it, a browser has to guess." in text
 
 
@@ -589,7 +589,7 @@ def test_many_rounds_are_shortened() -> None:
     text = show_exchange(*messages, width=80)
     assert "message 0\n" in text
     assert "message 199\n" in text
-    assert "… 92 requests and answers left out …" in text
+    assert "… 92 requests and responses left out …" in text
     assert len(text.split("\n")) < 80
 
 
@@ -639,8 +639,8 @@ def test_ladder_has_a_line_for_each_stage() -> None:
     assert rungs[0] == ("·", "1", "Title 1", "1", "2", "outgrown")
     assert rungs[5] == ("✓", "6", "Title 6", "1", "1", "")
     assert rungs[6] == ("✗", "7", "Title 7", "1", "2", "")
-    assert rungs[7] == ("·", "8", "Title 8", "1", "2", "waits for stage 7")
-    assert rungs[17] == ("·", "18", "Title 18", "1", "3", "waits for stage 5, 7")
+    assert rungs[7] == ("·", "8", "Title 8", "1", "2", "needs stage 7")
+    assert rungs[17] == ("·", "18", "Title 18", "1", "3", "needs stages 5 and 7")
     assert "\nYou have reached stage 6  4.2 s\n" in text
     assert text.index("You have reached") < text.index("stage 7, Title 7")
     assert text.count("  got       Content-Length: 9") == 1
@@ -650,7 +650,7 @@ def test_ladder_has_a_line_for_each_stage() -> None:
 def test_whole_ladder_is_a_feast() -> None:
     """All eighteen: no failure, nothing to fix."""
     text = render(ladder_of((replace(LENGTH, stage=1),), *[()] * 17))
-    assert "You have reached stage 18: it is a whole HTTP/1.1 server" in text
+    assert "You have reached stage 18: it is a complete HTTP/1.1 server" in text
     assert "fix this" not in text
 
 
