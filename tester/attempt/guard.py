@@ -21,7 +21,7 @@ from typing import Any
 
 from tester.attempt.family import Family
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GRACE = 0.5  # Seconds between the request to stop (SIGTERM) and the kill (SIGKILL).
 
 _pipe: int | None = None

@@ -1,11 +1,11 @@
-"""What the notebooks need: servers, conversations, pictures, the step, exercises.
+"""What the notebooks import: servers, conversations, pictures, steps, exercises.
 
 start(6); talk(b"GET / HTTP/1.1\\r\\n…")     a server, and a conversation with it
 timeline(…), bars(…), plot(…), ribbon(7)    pictures
 anatomy(…), bytes_of(…), panel({…})         bytes, part by part
 step(7, {…}), load(7)                       what a stage changed, and its functions
 mistake(7, "…"), verdict(…)                 what goes wrong
-puzzle(7), expose(…)                        a broken server, to be found out
+puzzle(7), expose(…)                        a broken server, to be exposed
 begin(), grade(7)                           the learner's own server
 """
 

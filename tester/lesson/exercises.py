@@ -1,4 +1,4 @@
-"""What a learner does: break a server, find out which of two is broken, and grade an own one."""
+"""What a learner does: break a server, expose a broken one, and grade their own."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from tester.results import CheckResult, Failure, StageResult
 from tester.wire.response import Malformed, Response, ResponseReader
 
 OWN_SERVER = "my_server.py"
-EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of an answer: longer than any idle timeout here.
+EXPOSE_TIMEOUT = 3.0  # Seconds to wait for the end of a response: more than any idle timeout.
 CRASH_LIMIT = 8000  # Characters of a traceback that are shown: its end.
-POINTED_WIDTH = 90  # Columns of the line in which a caret points at what is wrong.
+POINTED_WIDTH = 90  # Columns of the line below which a caret shows what is wrong.
 A_MISTAKE = 'a mistake, such as mistake(7, "counts letters")'
 BEGINNING = '''\
 """My HTTP server. The lessons say, stage by stage, what belongs in it."""
@@ -69,7 +69,7 @@ def card(title: str, body: str, colour: str, text: str = "") -> View:
 
 
 def fold(summary: str, content: str) -> str:
-    """Return HTML that shows `content` only when `summary` is clicked."""
+    """Return HTML that shows `content` only after a click on `summary`."""
     return f'<details style="margin:8px 0"><summary>{summary}</summary>{content}</details>'
 
 
@@ -77,7 +77,7 @@ def fold(summary: str, content: str) -> str:
 
 
 def verdict(which: Mistake) -> View:
-    """Run the tester's check that catches a mistake, and show what it says. Raises LessonError."""
+    """Run the check that catches a mistake, and show what it says. Raises LessonError."""
     check_kind(which, Mistake, A_MISTAKE)
     failure = catch(which)
     if failure is None:
@@ -95,7 +95,7 @@ def check_name(rule: str) -> str:
 
 
 def _failure_body(failure: Failure, why: str, hint: str) -> tuple[str, str]:
-    """Return what a failed check has to say, as HTML and as text."""
+    """Return what there is to say about a failed check, as HTML and as text."""
     lines = [f"<p>{prose(failure.message)}</p>"] if failure.message else []
     labels = {"expected": failure.expected, "got": failure.got}
     rows = [Row(f"{name + ':':<10}{words}") for name, words in labels.items() if words]
@@ -124,7 +124,7 @@ def _crash_rows(output: str) -> list[Row]:
 
 
 def _exchange_rows(failure: Failure) -> list[Row]:
-    """Return the rows of what a check sent and received."""
+    """Return rows that show what a check sent and received."""
     rows: list[Row] = []
     for message in failure.exchange:
         sent = message.direction == "sent"
@@ -155,29 +155,29 @@ PUZZLES = {
     17: "All that has come is taken for the body",
     18: "skipped unread",
 }
-"""The mistakes that learners look for, by stage. They stand here so that no lesson tells them."""
+"""The mistakes that learners look for, by stage. They are here so that no lesson shows them."""
 Conversation = Callable[[Callable[[], Client]], Any]
 
 
 @dataclass(frozen=True, repr=False)
 class Puzzle(Mistake):
-    """A mistake that a learner is to find out: it does not tell what it is."""
+    """A mistake that a learner has to find: it does not say what it is."""
 
     def __repr__(self) -> str:
-        """Say no more than whose it is."""
+        """Return no more than its stage."""
         return f"A broken server of stage {self.stage}."
 
 
 def puzzle(stage: int) -> Puzzle:
-    """Return the broken server of a stage's lesson, to be exposed. Raises LessonError."""
+    """Return the broken server of a stage's lesson, for `expose`. Raises LessonError."""
     return Puzzle(**vars(mistake(find_stage(stage).number, PUZZLES[stage])))
 
 
 class Exposure(View):
-    """What came of a try to expose a broken server."""
+    """The result of an attempt to expose a broken server."""
 
     def __init__(self, exposed: bool, view: View) -> None:
-        """Keep whether it succeeded, and how to show it."""
+        """Remember whether it succeeded, and how to show it."""
         super().__init__(view.html, view.text)
         self.exposed = exposed
 
@@ -185,12 +185,12 @@ class Exposure(View):
 def expose(
     what: bytes | Sequence[bytes] | Conversation, *, broken: Mistake, right: int
 ) -> Exposure:
-    """Put the same to a broken server and to a right one, and say whether it tells them apart.
+    """Do the same with a broken server and a right one, and say whether that tells them apart.
 
     `what` is a request, or a list of pieces that are sent one after the other, or a function. The
-    function is called with another one, `connect`, which returns a new client with `send`,
-    `receive` and the like; what it returns is compared: bytes, mostly, or a list or a tuple of
-    them. Raises LessonError, also for whatever the function raises.
+    function is called with one argument, `connect`, which is a function too: it returns a new
+    client, with `send`, `receive` and so on. The two results of your function are compared: mostly
+    bytes, or a list or a tuple of them. Raises LessonError, also for whatever the function raises.
     """
     check_kind(broken, Mistake, A_MISTAKE)
     talks = _as_conversation(what)
@@ -199,7 +199,7 @@ def expose(
     with serving(broken) as server:
         bad, bad_alive = _converse(talks, server), _still_serves(server)
     differs = not bad_alive or _essence(good) != _essence(bad)
-    # Whoever wrote a function may want to show that nothing comes.
+    # The author of a function may want to show that nothing comes.
     must_answer = get_stage(right).answers and not (callable(what) and differs)
     problem = _problem(good, good_alive, must_answer)
     exposed = differs and not problem
@@ -207,7 +207,7 @@ def expose(
 
 
 def _as_conversation(what: bytes | Sequence[bytes] | Conversation) -> Conversation:
-    """Return a function that sends the pieces and returns all that comes back."""
+    """Return a function that sends the pieces and returns everything that comes back."""
     if callable(what):
         return _as_told(what)
     pieces = [what] if isinstance(what, bytes) else list(what)
@@ -215,7 +215,7 @@ def _as_conversation(what: bytes | Sequence[bytes] | Conversation) -> Conversati
         raise LessonError('write the request as bytes, such as b"GET / HTTP/1.1\\r\\n\\r\\n"')
 
     def send(connect: Callable[[], Client]) -> bytes:
-        """Send all, and wait for the end."""
+        """Send all pieces, and wait for the end."""
         client = connect()
         for number, piece in enumerate(pieces):
             if number:
@@ -229,30 +229,30 @@ def _as_conversation(what: bytes | Sequence[bytes] | Conversation) -> Conversati
 
 
 def _as_told(talks: Conversation) -> Conversation:
-    """Return a learner's function, with one line instead of a traceback when it goes wrong."""
+    """Wrap a learner's function: if it fails, there is one line instead of a traceback."""
     try:
         inspect.signature(talks).bind(None)
     except TypeError:
-        words = "your function is called with one argument: write def my_conversation(connect):"
+        words = "your function gets one argument: write def my_conversation(connect):"
         raise LessonError(words) from None
-    except ValueError:  # Some of Python's own functions do not say what they take.
+    except ValueError:  # Some of Python's own functions do not say what arguments they take.
         pass
 
     def talk(connect: Callable[[], Client]) -> Any:
-        """Call it, and say in which line it failed."""
+        """Call it; if it fails, say in which line."""
         try:
             return talks(connect)
         except LessonError:
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".rstrip(": ")
-            raise LessonError(f"your function broke off{_place(talks, error)}: {reason}") from error
+            raise LessonError(f"your function failed{_place(talks, error)}: {reason}") from error
 
     return talk
 
 
 def _place(talks: Conversation, error: Exception) -> str:
-    """Say at which line of the file (or the cell) with `talks` in it an error came up, if known."""
+    """Return the line of the learner's function at which an error came up, if it is known."""
     file = getattr(getattr(talks, "__code__", None), "co_filename", "")
     places = [at for at in traceback.extract_tb(error.__traceback__) if at.filename == file]
     line = linecache.getline(file, places[-1].lineno or 0).strip() if places else ""
@@ -260,14 +260,14 @@ def _place(talks: Conversation, error: Exception) -> str:
 
 
 def _converse(talks: Conversation, server: Any) -> Any:
-    """Hold a conversation with a server; return what came of it."""
+    """Have a conversation with a server, and return its result."""
     with Scene(server) as scene:
         result = talks(lambda: scene.client(f"client {len(scene.clients) + 1}"))
         return result.received if isinstance(result, Client) else result
 
 
 def _still_serves(server: Any) -> bool:
-    """Return whether a new client gets any answer, or at least an end."""
+    """Return whether a new client gets a response, or at least an end."""
     with Scene(server) as scene:
         client = scene.client("after")
         if get_stage(server.stage).reads:
@@ -286,20 +286,20 @@ def _split_ending(result: Any) -> tuple[bytes, str]:
 
 
 def _problem(good: Any, alive: bool, must_answer: bool) -> str:
-    """Return why what came of the right server is nothing to compare with, or nothing."""
+    """Return why the right server's result is nothing to compare with, or an empty string."""
     if alive and good is None:
         return "Your function returned nothing: is there a `return` in it?"
     if not alive:
         reason = "it did not survive"
     elif must_answer and not _holds_something(good):
-        reason = "it did not answer either"
+        reason = "it did not respond either"
     else:
         return ""
-    return f"The right server fails as well: {reason}. Is the request whole, and right?"
+    return f"The right server fails too: {reason}. Is your request complete and correct?"
 
 
 def _holds_something(result: Any) -> bool:
-    """Return whether there is an answer anywhere in a result."""
+    """Return whether there is a response anywhere in a result."""
     if isinstance(result, dict):
         result = list(result.values())
     if isinstance(result, list | tuple):
@@ -308,10 +308,10 @@ def _holds_something(result: Any) -> bool:
 
 
 def _essence(result: Any) -> Any:
-    """Return what counts of a result: all, but for fields that change from answer to answer.
+    """Return the part of a result that counts: all of it, without the fields in CHANGING.
 
-    Answers that follow each other are read one by one. Bytes that are no well-formed answers count
-    as they are, but for what such a field seems to say: each byte of that is an x.
+    Responses that follow each other are read one by one. Bytes that are not well-formed responses
+    count as they are, except that each byte of such a field's value becomes an x.
     """
     if isinstance(result, dict):
         return {key: _essence(value) for key, value in result.items()}
@@ -341,34 +341,34 @@ def _essence(result: Any) -> Any:
 
 
 def _answer_essence(response: Response) -> tuple[Any, ...]:
-    """Return what counts of a whole answer."""
+    """Return the part of a response that counts."""
     fields = sorted((n.lower(), v) for n, v in response.fields if n.lower() not in CHANGING)
     return response.status, fields, response.body, response.framing
 
 
 def _exposure_view(exposed: bool, problem: str, good: Any, bad: Any, bad_alive: bool) -> View:
-    """Show both answers, and the verdict."""
+    """Show both results, and the verdict."""
     if exposed:
         title, words, colour = (
             "✓ Exposed!",
-            "The right server holds, the broken one gives itself away.",
+            "The right server does what it should; the broken one gives itself away.",
             GREEN,
         )
     else:
         title, colour = "✗ Not yet", ORANGE
-        words = problem or "Both servers give the same answer. Where would they have to differ?"
+        words = problem or "Both servers give the same response. Where would they have to differ?"
     if good is None and problem:
         return card(title, f"<p>{prose(words)}</p>", colour, words)
     rows = [Row("← the right server", "side"), *_result_rows(good)]
     rows += [Row(""), Row("← the broken server", "side"), *_result_rows(bad)]
     if not bad_alive:
-        rows.append(Row("■ after that, it serves nobody any more", "surplus"))
+        rows.append(Row("■ after that, it does not serve anybody any more", "surplus"))
     text = f"{words}\n{rows_text(rows)}"
     return card(title, f"<p>{words}</p>{rows_html(rows)}", colour, text)
 
 
 def _result_rows(result: Any) -> list[Row]:
-    """Return the rows of an answer, or of whatever a function returned."""
+    """Return rows that show a response, or whatever a function returned."""
     if not isinstance(result, bytes):
         return [Row(f"  {result!r}")]
     data, ending = _split_ending(result)
@@ -380,21 +380,21 @@ def _result_rows(result: Any) -> list[Row]:
 
 
 def begin(path: str = OWN_SERVER) -> View:
-    """Make the learner's own server, a few lines with comments, unless there is one already.
+    """Write the beginning of the learner's own server, unless the file exists already.
 
-    Raises LessonError where it can't be written.
+    Raises LessonError if it can't be written.
     """
     file = Path(path)
     if file.exists():
         return card(
-            "Your server is there already", f"<p><code>{path}</code> stays as it is.</p>", GREEN
+            "Your server exists already", f"<p><code>{path}</code> stays as it is.</p>", GREEN
         )
     try:
         file.write_text(BEGINNING, encoding="utf-8")
     except OSError as error:
         raise LessonError(f"{path} can't be written: {error.strerror}") from None
-    words = f"It is called {path}, and is beside this notebook. Open it in the list on the left."
-    return card("Your server has been made", f"<p>{prose(words)}</p>", GREEN, words)
+    words = f"It is called {path}, and it is beside this notebook. Open it in the list on the left."
+    return card("Your server has been created", f"<p>{prose(words)}</p>", GREEN, words)
 
 
 def grade(stage: int, path: str = OWN_SERVER) -> View:
@@ -402,15 +402,15 @@ def grade(stage: int, path: str = OWN_SERVER) -> View:
     title = find_stage(stage).title
     if not Path(path).exists():
         words = (
-            f"There is no {path} yet. The start page, 00-start-here, makes one. Write your server "
+            f"There is no {path} yet. The start page, 00-start-here, creates it. Write your server "
             "in it, then run this cell again."
         )
-        return card(f"Stage {stage}, {title}: not begun", f"<p>{prose(words)}</p>", BLUE, words)
+        return card(f"Stage {stage}, {title}: not started", f"<p>{prose(words)}</p>", BLUE, words)
     return report(_grade_apart(Grading(str(path)), stage))
 
 
 def _grade_apart(grading: Grading, stage: int) -> StageResult:
-    """Grade in a process of its own, which cleans up by itself, also when it is interrupted."""
+    """Grade in a separate process, which cleans up after itself even if it is interrupted."""
     process = start_helper(errors=subprocess.PIPE)
     try:
         data, errors = process.communicate(pickle.dumps((grading, stage)))
@@ -425,7 +425,7 @@ def _grade_apart(grading: Grading, stage: int) -> StageResult:
 
 
 def report(result: StageResult) -> View:
-    """Return the verdict on a stage as the tester's report does, in HTML."""
+    """Return the verdict on a stage as a card, with the content of the tester's report."""
     name = f"Stage {result.stage}, {result.title}"
     if result.error:
         output = rows_html([Row(line) for line in result.output.splitlines()[-15:]])
@@ -448,20 +448,20 @@ def report(result: StageResult) -> View:
         inner = "".join(
             fold(_summary(test, "☆"), _test_html(test, result.stage)[0]) for test in stars
         )
-        body += fold(f"☆ edge cases still to win, never needed: {len(stars)}", inner)
+        body += fold(f"☆ edge cases that you can still get (optional): {len(stars)}", inner)
     if result.passed:
         return card(f"✓ {name}: passed", body, GREEN, "\n".join(text))
     return card(f"✗ {name}: not yet", body, RED, "\n".join(text))
 
 
 def _counts(result: StageResult) -> str:
-    """Return how much of a stage holds."""
+    """Return how many rules of a stage hold."""
     (met, needed), (won, offered) = result.count("requirement"), result.count("edge")
     return f"{met} of {needed} requirements, ★ {won} of {offered} edge cases"
 
 
 def _summary(test: CheckResult, mark: str) -> str:
-    """Return a failed check in a line of HTML."""
+    """Return a failed check as one line of HTML."""
     message = test.failure.message if test.failure else f"not run: {test.skipped}"
     return f"{mark} {prose(test.title)} {span(prose(message), ink(GREY))}"
 
@@ -470,7 +470,7 @@ def _test_html(test: CheckResult, stage: int) -> tuple[str, str]:
     """Return a failed check in full, as HTML and as text."""
     failure = test.failure or Failure(f"not run: {test.skipped}")
     body, text = _failure_body(failure, test.why, test.hint)
-    earlier = f" (a rule of stage {test.stage}, which still holds)" if test.stage != stage else ""
+    earlier = f" (a rule of stage {test.stage}, which still applies)" if test.stage != stage else ""
     heading = (
         f"<p><strong>✗ {prose(test.title)}</strong>{earlier}<br/><em>{check_name(test.id)}</em></p>"
     )

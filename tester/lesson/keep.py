@@ -4,9 +4,9 @@
     python -m tester.lesson run 07 10     only these; with --fresh, keep no old output at all
     python -m tester.lesson open          open the start page in JupyterLab: `make notebooks`
 
-What changes from run to run (times, ports, dates, pictures of measurements) is no difference: the
-output that was there before stays. So running a lesson again, here or in JupyterLab, changes
-nothing in git, and a true change is seen.
+Where an output differs only in what changes from run to run (times, ports, dates, pictures of
+measurements), the old output stays. So running a lesson again, here or in JupyterLab, changes
+nothing in git, and a real change stands out.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from tester.masks import hide_dates
 NOTEBOOKS = ROOT / "notebooks"
 START = "00-start-here.ipynb"
 NAMES = (START, *(stage.lesson.name for stage in STAGES))
-CELL_TIMEOUT = 60  # Seconds: only against hanging for ever.
+CELL_TIMEOUT = 60  # Seconds: only so that no run hangs forever.
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 METADATA = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
 INTERRUPTED = 130  # The exit code after Ctrl-C.
 YOURS = "yours"
-"""The tag of a cell whose output depends on the learner's own server: the kept one always stays."""
+"""The tag of a cell whose output depends on the learner's own server: the old output stays."""
 VARIES = "varies"
-"""The tag of a cell whose text depends on the machine, such as on the version of curl."""
+"""The tag of a cell whose text depends on the machine, such as on curl's version."""
 NEWS = "@jupyterlab/apputils-extension:announcements"
-"""What asks, before the first lesson, whether one wants to have news about Jupyter."""
+"""The extension that asks, before the first lesson, whether one wants news about Jupyter."""
 PICTURES = ("image/svg+xml", "image/png")
 MASKS = tuple(
     (re.compile(pattern), words)
@@ -65,7 +65,7 @@ MASKS = tuple(
 
 
 def mask(text: str) -> str:
-    """Return text with a word in the place of whatever changes from run to run."""
+    """Return text with a word in place of everything that changes from run to run."""
     text = hide_dates(text, "DATE")
     for pattern, words in MASKS:
         text = pattern.sub(words, text)
@@ -73,14 +73,14 @@ def mask(text: str) -> str:
 
 
 def _as_text(value: Any) -> str:
-    """Return a text of a notebook, which may be kept as a list of lines."""
+    """Return a text of a notebook, which may be stored as a list of lines."""
     return "".join(value) if isinstance(value, list) else str(value)
 
 
 def signature(outputs: Iterable[Any], *, varies: bool = False) -> list[Any]:
-    """Return what counts of a cell's outputs: two runs that have the same are equal.
+    """Return the part of a cell's outputs that counts: if it is equal, two runs are equal.
 
-    Of a picture, and of all where the cell `varies`, only what kind of thing it is.
+    Of a picture, only its kind counts; if the cell `varies`, that is true of all outputs.
     """
     found: list[Any] = []
     for output in outputs:
@@ -104,7 +104,7 @@ def signature(outputs: Iterable[Any], *, varies: bool = False) -> list[Any]:
 
 
 def same_outputs(old: Any, new: Any) -> bool:
-    """Return whether what two runs of a cell have shown is the same, in what counts."""
+    """Return whether two runs of a cell have shown the same, in the part that counts."""
     tags = old.get("metadata", {}).get("tags", [])
     if YOURS in tags:
         return True
@@ -113,9 +113,9 @@ def same_outputs(old: Any, new: Any) -> bool:
 
 
 def keep(old: Any, new: Any) -> None:
-    """Put back into the notebook `new` what `old` had, wherever that is the same in what counts.
+    """Put the outputs of `old` back into the notebook `new`, wherever they are the same.
 
-    Both are notebooks as JSON has them. A cell that was not run keeps its outputs as well.
+    Both are notebooks as JSON has them. A cell that was not run keeps its outputs too.
     """
     before = {cell.get("id"): cell for cell in old["cells"]}
     for cell in new["cells"]:
@@ -135,27 +135,27 @@ def keep(old: Any, new: Any) -> None:
 
 
 def keep_before_save(model: dict[str, Any], path: str, contents_manager: Any, **_: Any) -> None:
-    """Do that whenever JupyterLab saves a lesson: `ContentsManager.pre_save_hook`."""
+    """Call `keep` whenever JupyterLab saves a lesson: `ContentsManager.pre_save_hook`."""
     file = Path(contents_manager.root_dir, path)
     if _is_lesson(file, model) and file.exists():
         keep(nbformat.read(file, as_version=4), model["content"])
 
 
 def _is_lesson(file: Path, model: dict[str, Any]) -> bool:
-    """Return whether `model` is a lesson, with its contents, that JupyterLab reads or saves."""
+    """Return whether `model` is a lesson with its contents, as JupyterLab reads or saves it."""
     here = file.parent.resolve() == NOTEBOOKS and file.name in NAMES
     return here and model.get("type") == "notebook" and bool(model.get("content"))
 
 
 class LessonFiles(AsyncLargeFileManager):
-    """Hands the lessons to JupyterLab: the files as they are, but for one thing.
+    """Hands the lessons to JupyterLab: the files as they are, with one addition.
 
-    What the kernel says of its language, with Python's version, is not kept in a lesson. JupyterLab
-    would add it, and call a lesson changed that nobody has touched; so it is there already.
+    A lesson does not keep what the kernel says about its language, which includes Python's version.
+    JupyterLab would add it, and would call a lesson changed that nobody has touched. So we add it.
     """
 
     async def get(self, path: str, *arguments: Any, **more: Any) -> dict[str, Any]:
-        """Read what is at `path`."""
+        """Read what is at `path`, and add to a lesson what JupyterLab would add."""
         model: dict[str, Any] = await super().get(path, *arguments, **more)
         if _is_lesson(Path(self.root_dir, path.strip("/")), model):
             model["content"]["metadata"]["language_info"] = dict(IPythonKernel.language_info)
@@ -168,9 +168,9 @@ class LessonFiles(AsyncLargeFileManager):
 def run_notebook(
     path: Path, folder: Path, times: int = 1, more: Sequence[str] = ()
 ) -> tuple[Any, list[Any]]:
-    """Run a notebook on a fresh kernel in `folder`, so many times on, and then the code `more`.
+    """Run a notebook on a fresh kernel in `folder`, once or more, and then the code `more`.
 
-    Returns it as it was kept, and as it is after each run. Raises CellExecutionError.
+    Returns it as it was stored, and as it is after each run. Raises CellExecutionError.
     """
     kept = nbformat.read(path, as_version=4)
     runs = []
@@ -191,17 +191,17 @@ def run_notebook(
 
 @contextlib.contextmanager
 def make_client(book: Any, folder: Path, socket: Path) -> Iterator[NotebookClient]:
-    """Start a kernel in `folder`; what is returned runs the cells of `book`.
+    """Start a kernel in `folder`, and return a client that runs the cells of `book`.
 
-    They talk over Unix sockets whose names begin with `socket`: a port that is free when a kernel
-    is started may be another's when it listens.
+    The two talk over Unix sockets whose names begin with `socket`: a port that is free when a
+    kernel is started may be taken when it listens.
     """
     client = NotebookClient(
         book,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
-        extra_arguments=["--log-level=ERROR"],  # It would warn of its own sockets.
+        extra_arguments=["--log-level=ERROR"],  # Otherwise it warns of its own sockets.
         resources={"metadata": {"path": str(folder)}},
     )
     manager = client.create_kernel_manager()
@@ -211,21 +211,21 @@ def make_client(book: Any, folder: Path, socket: Path) -> Iterator[NotebookClien
 
 
 def kernel_environment(folder: Path) -> dict[str, str]:
-    """Return the environment for a kernel: it finds this very tester, and `folder` for its files.
+    """Return the environment for a kernel: it uses this tester, and `folder` for its own files.
 
-    Colours are off, so that a text is the same whatever the terminal.
+    Colours are off, so that a text is the same on every terminal.
     """
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(paths),
         "TMPDIR": str(folder),
         "NO_COLOR": "1",
-        "IPYTHONDIR": str(folder / ".ipython"),  # Nothing of the user's own set-up.
+        "IPYTHONDIR": str(folder / ".ipython"),  # Not the user's own configuration.
     }
 
 
 def tidy(book: Any) -> None:
-    """Leave out of a notebook what is different on each machine, and number its cells."""
+    """Remove from a notebook what differs from machine to machine, and number its cells."""
     book["metadata"] = METADATA
     count = 0
     for cell in book["cells"]:
@@ -240,9 +240,9 @@ def tidy(book: Any) -> None:
 
 
 def run_and_keep(path: Path, *, fresh: bool = False) -> bool:
-    """Run a notebook, and keep what it shows; return whether anything has changed.
+    """Run a notebook, and store its outputs; return whether anything has changed.
 
-    If it is to be `fresh`, nothing stays of what it showed before. Raises CellExecutionError.
+    If `fresh`, no old output stays. Raises CellExecutionError.
     """
     before = path.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="http-tester-run-") as folder:
@@ -257,9 +257,9 @@ def run_and_keep(path: Path, *, fresh: bool = False) -> bool:
 
 
 def find_notebooks(numbers: Sequence[str] = ()) -> list[Path]:
-    """Return the notebooks that there are, or those with these numbers.
+    """Return all notebooks, or those with these numbers.
 
-    Raises ValueError where there is none of that number.
+    Raises ValueError if there is no notebook of that number.
     """
     there = [NOTEBOOKS / name for name in NAMES if (NOTEBOOKS / name).exists()]
     if not numbers:
@@ -281,7 +281,7 @@ def run(numbers: Sequence[str], *, fresh: bool = False) -> int:
             last = [line for line in str(error).splitlines() if line.strip()][-1]
             print(f"{path.name}: a cell failed: {last}", file=sys.stderr)
             return 1
-        print(f"{path.name}: {'changed' if changed else 'as it was'}")
+        print(f"{path.name}: {'changed' if changed else 'unchanged'}")
     return 0
 
 
@@ -289,10 +289,10 @@ def run(numbers: Sequence[str], *, fresh: bool = False) -> int:
 
 
 def open_lessons(options: Sequence[str]) -> NoReturn:
-    """Become JupyterLab, at the start page; `options` are JupyterLab's own.
+    """Replace this process by JupyterLab, at the start page; `options` are JupyterLab's own.
 
-    What the lessons show was made by the code beside them, which is about to run anyway: so their
-    outputs are trusted, in a database of their own.
+    The outputs of the lessons were made by the code beside them, which is about to run anyway. So
+    we mark them as trusted, in a database of their own.
 
     Root is not recommended, and JupyterLab refuses it unless told otherwise. In a container one is
     root all the same. There it does no harm: it listens on this machine only, and lets nobody in
@@ -328,7 +328,7 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what `arguments` say, and return the exit code: 1 where a cell fails, 2 for an error."""
+    """Do what `arguments` say, and return the exit code: 1 if a cell failed, 2 for an error."""
     parser = OneLineParser(prog="python -m tester.lesson", description="The lessons.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     runs = commands.add_parser("run", help="run notebooks and keep their outputs")
@@ -343,7 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command == "run":
-        parser.error(f"what is {rest[0]}?")
+        parser.error(f"unknown option: {rest[0]}")
     try:
         if options.command == "open":
             open_lessons(rest)

@@ -1,4 +1,4 @@
-"""The strictness panel: how several clients judge the same answer, byte for byte the same."""
+"""The strictness panel: shows how several clients judge the same response, byte for byte."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tester.lesson.views import GREEN, RED, View, ink, span
 from tester.report.bytes_view import visible_line
 from tester.wire.response import Malformed, ResponseReader
 
-TIMEOUT = 1.0  # Seconds that a client waits for the rest of an answer.
+TIMEOUT = 1.0  # Seconds that a client waits for the rest of a response.
 LEFT = 'style="text-align:left"'
 
 
 @contextlib.contextmanager
 def _answering(answer: bytes) -> Iterator[int]:
-    """Answer the next client with these bytes, whatever it asks, and hang up; yield the port."""
+    """Answer the next client with these bytes, whatever it asks for; yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(TIMEOUT)
 
         def serve() -> None:
-            """Read the request, answer, and let the client read to the end."""
+            """Read the request, send the response, and let the client read it to the end."""
             with contextlib.suppress(OSError):
                 connection, _ = listener.accept()
                 with connection:
@@ -49,7 +49,7 @@ def _answering(answer: bytes) -> Iterator[int]:
 
 
 def ask_curl(answer: bytes) -> str:
-    """Return what curl makes of an answer: `body …`, or `refuses: …`."""
+    """Return how curl reads a response: `body …` or `refuses: …`."""
     if not shutil.which("curl"):
         return "(curl is not on this machine)"
     with _answering(answer) as port:
@@ -61,7 +61,7 @@ def ask_curl(answer: bytes) -> str:
 
 
 def ask_http_client(answer: bytes) -> str:
-    """Return what Python's own http.client makes of an answer."""
+    """Return how Python's own http.client reads a response."""
     with _answering(answer) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
         try:
@@ -74,7 +74,7 @@ def ask_http_client(answer: bytes) -> str:
 
 
 def ask_h11(answer: bytes) -> str:
-    """Return what h11, the reader behind many Python clients, makes of an answer."""
+    """Return how h11, the parser behind many Python clients, reads a response."""
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "localhost")]))
     connection.send(h11.EndOfMessage())
@@ -92,7 +92,7 @@ def ask_h11(answer: bytes) -> str:
 
 
 def ask_tester(answer: bytes) -> str:
-    """Return what our tester makes of an answer."""
+    """Return how our tester reads a response."""
     reader = ResponseReader()
     try:
         reader.feed(answer)
@@ -107,12 +107,12 @@ def ask_tester(answer: bytes) -> str:
 
 
 def _refuses(reason: str) -> str:
-    """Say why, in a few words."""
+    """Return a refusal, with its reason in a few words."""
     return f"refuses: {textwrap.shorten(reason, 52, placeholder='…')}"
 
 
 def _accepts(body: bytes, extra: bytes = b"") -> str:
-    """Say what the body is, and whether bytes after it were noticed."""
+    """Return what the body is, and whether the client noticed bytes after it."""
     after = f", {len(extra)} left over" if extra else ""
     return f"body {visible_line(body)!r}{after}".replace("\\\\", "\\")
 
@@ -126,9 +126,9 @@ JUDGES = {
 
 
 def panel(answers: Mapping[str, bytes]) -> View:
-    """Show how curl, http.client, h11 and our tester judge each answer, side by side.
+    """Show how curl, http.client, h11 and our tester judge each response, side by side.
 
-    Raises LessonError where an answer is no bytes.
+    Raises LessonError if a response is not bytes.
     """
     check_kind(answers, Mapping, 'a dictionary, such as {"right": b"HTTP/1.1 200 OK"}')
     for answer in answers.values():
@@ -145,7 +145,7 @@ def panel(answers: Mapping[str, bytes]) -> View:
 
 
 def _cell(words: str) -> str:
-    """Return a verdict as a cell of the table."""
+    """Return a verdict as a table cell."""
     refused = words.startswith("refuses")
     colour, mark = (RED, "✗") if refused else (GREEN, "✓")
     return f"<td {LEFT}>{span(f'{mark} {html.escape(words)}', ink(colour))}</td>"

@@ -1,7 +1,7 @@
-"""Pictures for the lessons, drawn as SVG from what was measured.
+"""Draws pictures for the lessons, as SVG, from what was measured.
 
-Each stands on a light card of its own, so that it looks the same on a light page and on a dark one.
-No colour can be read well on both, and a picture does not know which of them it is on.
+Each picture has a light card as its background, so that it looks the same on a light page and on a
+dark one. No colour can be read well on both, and a picture does not know which page it is on.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ MONO = "font-family:ui-monospace,monospace;font-size:11.5px"
 CARD = "#f6f7f9"
 BLUE, GREEN, ORANGE, RED = "#1d5bbd", "#0b6a26", "#954a05", "#bb2222"  # All above 4.5 on CARD,
 VIOLET, TEAL, PINK, GREY = "#7f35b3", "#0a6868", "#ad1f6b", "#595d63"  # and on their own tint.
-TINT = 0.12  # How much of its colour the ground of a coloured text has.
-HALO = {"stroke": CARD, "stroke_width": "4", "paint_order": "stroke"}  # Nothing crosses a text.
+TINT = 0.12  # How much of a text's colour its background has.
+HALO = {"stroke": CARD, "stroke_width": "4", "paint_order": "stroke"}  # No line crosses a text.
 SERIES = (BLUE, ORANGE, GREEN, VIOLET, TEAL, RED)
 SHORT_NAMES = (
     *("Port", "Read", "200 OK", "404", "Path", "Routing", "Content", "Fields in", "Fields out"),
     *("Many clients", "Query", "Files", "Types", "POST", "Keep-alive", "gzip", "Pipelining"),
     "Chunks",
 )
-MOST_EVENTS = 40  # In one timeline.
-LONGEST_LABEL, LONGEST_PIECE = 72, 56  # Characters at an arrow, of a first line, or another piece.
-ROW, LONGEST_GAP = 27, 110  # Pixels between two events; those that time adds at most.
-SCALE = 130  # Pixels a second.
-WIDE, NARROW = 7.1, 6.8  # Pixels that a character takes: fixed width, and others on average.
+MOST_EVENTS = 40  # How many one timeline shows.
+LONGEST_LABEL, LONGEST_PIECE = 72, 56  # Characters at an arrow: of a first line, of other bytes.
+ROW, LONGEST_GAP = 27, 110  # Pixels between two events; the most that time adds to them.
+SCALE = 130  # Pixels for each second.
+WIDE, NARROW = 7.1, 6.8  # Pixels for a character: in a fixed-width font, and in others on average.
 MARGIN = 10  # Pixels around a drawing.
 
 
 class Picture:
-    """A drawing, with words for those who can't see it."""
+    """A drawing, and its content in words for readers who can't see it."""
 
     def __init__(self, width: float, height: float, parts: Sequence[str], words: str) -> None:
-        """Put the parts together; all measures are in pixels."""
+        """Put the parts together; all sizes are in pixels."""
         self.words = words
         wide, high = width + 2 * MARGIN, height + 2 * MARGIN
         self.svg = (
@@ -57,7 +57,7 @@ class Picture:
         )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Give the notebook the drawing and the words."""
+        """Return the drawing and the words for the notebook."""
         return {"image/svg+xml": self.svg, "text/plain": self.words}
 
     def __repr__(self) -> str:
@@ -66,7 +66,7 @@ class Picture:
 
 
 def _text(x: float, y: float, words: str, colour: str = GREY, **more: str) -> str:
-    """Return a text at a place; `more` are attributes, with _ for -."""
+    """Return a text at a place; `more` are attributes, with _ instead of -."""
     extra = "".join(f' {name.replace("_", "-")}="{value}"' for name, value in more.items())
     return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}"{extra}>{html.escape(words)}</text>'
 
@@ -91,9 +91,9 @@ def _box(x: float, y: float, width: float, height: float, colour: str, more: str
 
 
 def ribbon(stage: int = 0) -> Picture:
-    """Draw the eighteen stages: those behind `stage`, itself, and those to come.
+    """Draw the eighteen stages: those before `stage`, the stage itself, and those to come.
 
-    Raises LessonError where there is no such stage; 0 is the beginning.
+    With 0, all are still to come. Raises LessonError if there is no such stage.
     """
     if stage != 0:
         find_stage(stage)
@@ -118,13 +118,13 @@ def ribbon(stage: int = 0) -> Picture:
 
 # --- Characters and bytes -------------------------------------------------------------------------
 
-SHOWN = {" ": "␣", "\r": "\\r", "\n": "\\n", "\t": "\\t"}  # Characters that leave no ink
+SHOWN = {" ": "␣", "\r": "\\r", "\n": "\\n", "\t": "\\t"}  # Characters that can't be seen.
 
 
 def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
     """Draw the characters of a text, and under each the bytes that it becomes, counted from 1.
 
-    Raises UnicodeEncodeError where `encoding` has no such character, LessonError for no text.
+    Raises UnicodeEncodeError if `encoding` lacks a character, LessonError if `text` is not a text.
     """
     check_kind(text, str, 'a text, such as "hé"')
     cell, parts, words = 34, [], []
@@ -158,11 +158,11 @@ def bytes_of(text: str, encoding: str = "utf-8") -> Picture:
 
 
 def timeline(what: Talk | Scene, title: str = "") -> Picture:
-    """Draw a conversation: a lane for each client, one for the server, time runs downwards.
+    """Draw a conversation: a lane for each client and one for the server; time runs downwards.
 
-    An arrow is a message on its way, or a piece of one; a dashed arrow is somebody who calls, a
-    dotted one is somebody who hangs up; a coloured bar is a client that waits for its answer. Where
-    much time passes, there is more room. A lane ends with its connection. Raises LessonError.
+    An arrow is a message or a piece of one. A dashed arrow is a new connection, a dotted arrow is
+    its end. A coloured bar is a client that waits for its response. The more time passes, the more
+    room there is. A lane ends with its connection. Raises LessonError.
     """
     check_kind(what, (Talk, Scene), "what `talk` or `scene` has returned")
     all_events = _messages(what.events)
@@ -195,7 +195,7 @@ def timeline(what: Talk | Scene, title: str = "") -> Picture:
 
 
 def _messages(events: Sequence[Event]) -> list[Event]:
-    """Return the events, those that carry several messages cut into one event for each."""
+    """Return the events; one that carries several messages becomes one event for each of them."""
     cut: list[Event] = []
     passed: dict[tuple[str, str], int] = {}
     for event in events:
@@ -221,7 +221,7 @@ def _colour(name: str, names: Sequence[str]) -> str:
 
 
 def _lanes(names: Sequence[str], longest: int) -> dict[str, float]:
-    """Return where the lanes stand; of two clients, one stands on either side of the server.
+    """Return the place of each lane; two clients are on either side of the server.
 
     Between a client and the server, there is room for a label of `longest` characters.
     """
@@ -243,7 +243,7 @@ def _lane(
     edges: tuple[float, float],
     colour: str,
 ) -> list[str]:
-    """Return the drawing of a lane: from where its client comes to where its connection ends."""
+    """Return the drawing of a lane, from where its client connects to where the connection ends."""
     if name == "server":
         return [_line(x, *(edges[0], x, edges[1]), colour, 1.5)]
     own = [(event, y) for event, y in zip(events, rows, strict=True) if event.client == name]
@@ -254,7 +254,7 @@ def _lane(
 
 
 def _rows(events: Sequence[Event], top: float) -> list[float]:
-    """Return at which height each event stands: in order, with more room where time passes."""
+    """Return the height of each event: in order, with more room where more time passes."""
     rows: list[float] = []
     for number, event in enumerate(events):
         passed = event.seconds - events[number - 1].seconds if number else 0.0
@@ -266,7 +266,7 @@ def _rows(events: Sequence[Event], top: float) -> list[float]:
 def _waits(
     events: Sequence[Event], rows: Sequence[float], lanes: Mapping[str, float], names: Sequence[str]
 ) -> list[str]:
-    """Return a bar for each time that a client waits, from its last bytes to the next answer."""
+    """Return a bar for each wait of a client, from its last bytes to the next response."""
     bars: list[str] = []
     since: dict[str, float] = {}
     for event, y in zip(events, rows, strict=True):
@@ -274,7 +274,7 @@ def _waits(
             since[event.client] = y
         elif event.client in since and event.kind in ("received", "ended"):
             began = since.pop(event.client)
-            if event.how == "left":  # It did not wait: it had nothing more to say.
+            if event.how == "left":  # It did not wait: it had nothing more to ask.
                 continue
             x = lanes[event.client] - 4
             colour = _colour(event.client, names)
@@ -304,7 +304,7 @@ def _arrow(event: Event, y: float, client: float, server: float, colour: str) ->
 
 
 def _label(event: Event) -> str:
-    """Return what is written at an arrow: the first line of a message, or a piece as it is."""
+    """Return the text at an arrow: the first line of a message, or a piece as it is."""
     if event.kind == "connects":
         return "connects"
     if event.kind == "ended":
@@ -331,7 +331,7 @@ def _say(event: Event) -> str:
 
 
 def bars(values: Mapping[str, float], unit: str = "", title: str = "") -> Picture:
-    """Draw a bar for each value, longest at full width. Raises LessonError where there is none."""
+    """Draw a bar for each value, the longest at full width. Raises LessonError without values."""
     check_kind(values, Mapping, 'a dictionary, such as {"curl": 0.2}')
     for value in values.values():
         check_kind(value, numbers.Real, "a number for each bar")
@@ -363,7 +363,7 @@ def plot(
 ) -> Picture:
     """Draw a line for each series over `xs`; `x` and `y` name the axes.
 
-    Raises LessonError where a series has not as many values as `xs`, or there is nothing.
+    Raises LessonError if a series does not have as many values as `xs`, or if `xs` is empty.
     """
     check_kind(series, Mapping, 'a dictionary, such as {"threads": [1, 2, 3]}')
     if not xs or any(len(values) != len(xs) for values in series.values()):
@@ -376,7 +376,7 @@ def plot(
     low, high = min(xs), max(xs)
 
     def place(a: float, b: float) -> tuple[float, float]:
-        """Return where a point stands."""
+        """Return the place of a point."""
         return left + width * (a - low) / ((high - low) or 1), top + height * (1 - b / highest)
 
     parts = [_text(0, 14, title, GREY, font_weight="bold")] if title else []
@@ -387,7 +387,7 @@ def plot(
         words = _figure(number * step)
         parts.append(_text(left - 8, level + 4, words, GREY, text_anchor="end"))
     taken = -math.inf
-    for a in sorted(xs, reverse=True):  # The last one always has its figure.
+    for a in sorted(xs, reverse=True):  # The last one always gets its number.
         at, words = place(a, 0)[0], _figure(a)
         if abs(taken - at) > NARROW * len(words) + 8:
             parts.append(_text(at, top + height + 18, words, text_anchor="middle"))
@@ -414,13 +414,13 @@ def plot(
 
 
 def _step(highest: float) -> float:
-    """Return a round distance between two levels, so that there are three to seven of them."""
+    """Return a round distance between two levels, so that there are three to seven levels."""
     unit = 10 ** math.floor(math.log10(highest))
     return next(unit * part for part in (0.1, 0.2, 0.5, 1, 2) if highest / (unit * part) <= 7)
 
 
 def _figure(value: float) -> str:
-    """Return a number with as many digits as tell something: `0.053`, `1.2`, `1,200`."""
+    """Return a number with as many digits as are useful: `0.053`, `1.2`, `1,200`."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"

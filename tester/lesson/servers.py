@@ -1,4 +1,4 @@
-"""Servers for the lessons: one runs at a time, and none of them outlives the notebook."""
+"""Runs servers for the lessons: one at a time, and none of them outlives the notebook."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from tester.ladder.stages import ROOT, STAGES, Stage, get_stage
 from tester.mistakes import MISTAKES, Mistake, source
 from tester.wire.connection import Address
 
-SITE = ROOT / "stages" / "public"  # The sample site, which a server of a later stage serves.
+SITE = ROOT / "stages" / "public"  # The sample site, which the servers of later stages serve.
 PRINT_TIMEOUT = 5.0  # Seconds to wait for words that a server should print.
 _guard = Guard()
 _current: Running | None = None
 
 
 class LessonError(Exception):
-    """Something that a cell asked for can't be done; the text is one line that says what to do."""
+    """What a cell asks for can't be done. The text is one line that says what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        """Show the one line in a notebook, and no way through our own code."""
+        """Show this one line in a notebook, without a traceback through our code."""
         return [f"LessonError: {self}"]
 
 
 def check_kind(what: object, kinds: type | tuple[type, ...], wanted: str) -> None:
-    """Raise LessonError unless `what` is of one of these kinds; `wanted` says it, as in "a text".
+    """Raise LessonError unless `what` is of one of these kinds; `wanted` says which: "a text".
 
-    A slip in a cell then ends in one line, and not in the midst of our own code.
+    So a mistake in a cell ends in one line, and not somewhere inside our own code.
     """
     if not isinstance(what, kinds):
-        raise LessonError(f"this must be {wanted}, and not {reprlib.repr(what)}")
+        raise LessonError(f"expected {wanted}; got {reprlib.repr(what)}")
 
 
 class Running:
@@ -69,7 +69,7 @@ class Running:
             raise
 
     def _find(self, what: int | Mistake | str | Path) -> tuple[str, int, Attempt]:
-        """Return what to call the server, its stage (18 where that is unknown), and the program."""
+        """Return the server's name, its stage (1 if that is unknown), and its program."""
         try:
             if isinstance(what, int):
                 return f"the server of stage {what}", what, locate(str(find_stage(what).server))
@@ -98,7 +98,7 @@ class Running:
 
     @property
     def url(self) -> str:
-        """The address as a browser wants it, without a slash at the end."""
+        """The address in the form for a browser, without a slash at the end."""
         return f"http://{self.address.host}:{self.address.port}"
 
     @property
@@ -112,7 +112,7 @@ class Running:
         return not self._is_stopped and self._server.exit_code is None
 
     def survives(self) -> bool:
-        """Return whether it still runs, and is not just about to end."""
+        """Return whether it still runs, and is not about to end."""
         return not self._is_stopped and self._server.wait_for_exit() is None
 
     @property
@@ -123,14 +123,14 @@ class Running:
     def printed(self, lines: int = 12, *, until: str = "", seconds: float = PRINT_TIMEOUT) -> str:
         """Return the last `lines` lines that it has printed.
 
-        What it prints takes a moment to get here: so wait until the words `until` are there, but
-        at most so many seconds, and no longer than the server lives.
+        Its output takes a moment to get here. So this waits until it contains `until`, but at most
+        `seconds`, and no longer than the server lives.
         """
         self._server.output.wait_for(until, seconds)
         return self._server.output.tail(lines)
 
     def stop(self) -> None:
-        """End it, and remove what it had on the disk."""
+        """End it, and remove its files."""
         self._server.stop()
         self._is_stopped = True
         if self._own is not None:
@@ -138,7 +138,7 @@ class Running:
         _guard.release(self._server.marker)
 
     def __repr__(self) -> str:
-        """Say what runs; not where, as that is another port each time."""
+        """Return what runs, but not where: the port is another one each time."""
         return f"{self.name[0].upper()}{self.name[1:]} {'is running' if self.alive else 'stopped'}."
 
 
@@ -166,7 +166,7 @@ def stop() -> None:
 
 @contextlib.contextmanager
 def serving(what: int | Mistake | str | Path, *, files: bool | None = None) -> Iterator[Running]:
-    """Run a server beside the one that `start` has started, as long as the `with` block lasts."""
+    """Run a server in addition to the one from `start`, until the `with` block ends."""
     server = Running(what, files)
     try:
         yield server
@@ -175,7 +175,7 @@ def serving(what: int | Mistake | str | Path, *, files: bool | None = None) -> I
 
 
 def find_running(server: Running | None = None) -> Running:
-    """Return `server`, or the one that runs. Raises LessonError where none does."""
+    """Return `server`, or the one that runs. Raises LessonError if none does."""
     check_kind(server, (Running, type(None)), "a server that `start` has returned")
     chosen = server or _current
     if chosen is None:
@@ -184,7 +184,7 @@ def find_running(server: Running | None = None) -> Running:
 
 
 def mistake(stage: int, words: str) -> Mistake:
-    """Return the one mistake of a stage in whose title `words` stand. Raises LessonError.
+    """Return the one mistake of a stage whose title contains `words`. Raises LessonError.
 
     >>> mistake(7, "counts letters").title
     'Content-Length counts letters, not bytes'
@@ -202,7 +202,7 @@ def mistake(stage: int, words: str) -> Mistake:
 
 
 def find_stage(number: int) -> Stage:
-    """Return a stage. Raises LessonError for whatever is no number of a stage."""
+    """Return a stage. Raises LessonError if `number` is not the number of a stage."""
     if not isinstance(number, int) or not 1 <= number <= len(STAGES):
         raise LessonError(f"there is no stage {number!r}: write a number from 1 to {len(STAGES)}")
     return get_stage(number)
@@ -211,25 +211,25 @@ def find_stage(number: int) -> Stage:
 def load(stage: int) -> types.ModuleType:
     """Return the server of a stage as a module, so that its functions can be called.
 
-    Nothing is started by that. Raises LessonError where there is no such stage.
+    This does not start the server. Raises LessonError if there is no such stage.
     """
     path = find_stage(stage).server
     module = types.ModuleType(f"stage_{stage:02}")
     module.__file__ = str(path)
-    sys.modules[module.__name__] = module  # Where dataclasses look for it.
+    sys.modules[module.__name__] = module  # Dataclasses look for it there.
     exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), vars(module))
     return module
 
 
 def slowed(stage: int, seconds: float) -> str:
-    """Return the text of a stage's server in which each answer takes so many seconds to make.
+    """Return the text of a stage's server that takes this many seconds to make each response.
 
-    As if it had to ask a database first. Give it to `start`. Raises LessonError.
+    It acts as if it had to ask a database first. Pass the text to `start`. Raises LessonError.
     """
     text = Path(str(load(stage).__file__)).read_text(encoding="utf-8")
     main = 'if __name__ == "__main__":'
     if text.count(main) != 1 or "\ndef respond(request" not in text:
-        raise LessonError(f"the server of stage {stage} has no `respond` to be slowed down")
+        raise LessonError(f"the server of stage {stage} has no `respond` that could be slowed down")
     slow = f"""\
 def respond_slowly(request, respond=respond):
     time.sleep({seconds})

@@ -1,4 +1,4 @@
-"""Other programs that talk to a lesson's server: curl."""
+"""Runs other programs that talk to a lesson's server: curl."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tester.lesson.servers import Running, check_kind, find_running
 from tester.lesson.views import Row, View, rows_html, rows_text
 
 TIMEOUT = 5  # Seconds until curl gives up.
-BARE = re.compile(r"[\w%+=:,./@-]+", re.ASCII)  # What no shell takes for something else.
+BARE = re.compile(r"[\w%+=:,./@-]+", re.ASCII)  # Characters that mean nothing special to any shell.
 
 
 def curl(*words: str, server: Running | None = None) -> View:
     """Run curl against the server that runs, and show what it prints.
 
-    A word that begins with `/` is a path on that server: `curl("-i", "/echo/hi")`. Where curl gives
-    up, its exit code is told. Raises LessonError where no server runs, or a word is no text.
+    A word that begins with `/` is a path on that server: `curl("-i", "/echo/hi")`. The last line is
+    curl's exit code. Raises LessonError if no server runs, or if a word is not a text.
     """
     for word in words:
         check_kind(word, str, 'text, as in curl("-i", "/")')
@@ -34,7 +34,7 @@ def curl(*words: str, server: Running | None = None) -> View:
     rows = [Row(f"$ {said}", "side")]
     rows += [Row(line) for line in text.splitlines()]
     rows += [Row(line, "note") for line in errors.splitlines()]
-    # As the reader types it, whose server is on the usual port.
+    # As readers type it: their own server is on the usual port.
     rows = [Row(row.text.replace(url, "http://localhost:4221"), row.kind) for row in rows]
     code = done.returncode
     end = f"■ curl's exit code is {code}: {'an error' if code else 'no error'}"
@@ -43,7 +43,7 @@ def curl(*words: str, server: Running | None = None) -> View:
 
 
 def quote(word: str) -> str:
-    """Return a word as one types it in a shell, in quotes where it needs some.
+    """Return a word as one types it in a shell, in quotes if it needs them.
 
     >>> quote("Connection: close"), quote("Anna's phone")
     ("'Connection: close'", '"Anna\'s phone"')

@@ -1,4 +1,4 @@
-"""The step from one stage to the next, drawn from the two files, each change with its reason."""
+"""Shows the step from one stage to the next: the changes between two files, with reasons."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ BANNER = re.compile(r"# --- (\w+)[^-]* -+$")  # `# --- Requests: from bytes to â
 
 @dataclass(frozen=True)
 class Hunk:
-    """A change in one place: a function, a class, or what stands outside of both."""
+    """A change in one place: in a function, in a class, or outside of both."""
 
     place: str
     lines: tuple[str, ...]
     """Each begins with `+`, `-` or a space, as in any diff."""
     section: str = ""
-    """The first word of the banner that it stands under; nothing above them all."""
+    """The first word of the banner above it, or nothing if there is none."""
     names: tuple[str, ...] = ()
-    """All functions and classes in which something changes."""
+    """All functions and classes that it changes."""
     new: bool = False
-    """Whether none of these was there before."""
+    """Whether all of these are new."""
 
     @property
     def where(self) -> str:
-        """Say where it stands: `under *Connections*, in `hang_up``."""
+        """Where the change is: `under *Connections*, in `hang_up``."""
         if self.place == LAST or not (self.section or self.names):
             return self.place
         names = ", ".join(f"`{name}`" for name in self.names)
@@ -50,10 +50,10 @@ class Hunk:
 
 
 def step_hunks(number: int) -> list[Hunk]:
-    """Return the changes from the stage before to stage `number`, but for the module's docstring.
+    """Return the changes from the stage before to stage `number`, without the module's docstring.
 
-    Two changes within one function, or side by side, are one hunk. Of the first stage all is new:
-    there, each function is a hunk. Raises LessonError where there is no such stage.
+    Two changes in one function, or side by side, are one hunk. In the first stage everything is
+    new: there, each function is a hunk. Raises LessonError if there is no such stage.
     """
     find_stage(number)
     older, newer = (_body(each) for each in (number - 1, number))
@@ -74,7 +74,7 @@ def step_hunks(number: int) -> list[Hunk]:
         else:
             groups.append((place, [code]))
     hunks = []
-    edges = [0, *(codes[-1][4] for _, codes in groups)]  # No context shows what has its own hunk.
+    edges = [0, *(codes[-1][4] for _, codes in groups)]  # No context shows another hunk's lines.
     limits = [*(codes[0][3] for _, codes in groups[1:]), len(newer)]
     for (place, codes), edge, limit in zip(groups, edges, limits, strict=False):
         lines = _hunk_lines(codes, older, newer, edge, limit)
@@ -89,7 +89,7 @@ def step_hunks(number: int) -> list[Hunk]:
 
 
 def _rows(lines: list[str], start: int, stop: int) -> list[int]:
-    """Return which lines of a part are not blank."""
+    """Return the numbers of the lines of a part that are not blank."""
     return [row for row in range(start, stop) if lines[row].strip()]
 
 
@@ -100,7 +100,7 @@ def _section(lines: list[str], row: int) -> str:
 
 
 def _whole_file(lines: list[str], places: list[str]) -> list[Hunk]:
-    """Return a hunk for each function or class, and for what stands before and after them all."""
+    """Return a hunk for each function or class, and for what is before and after them all."""
     hunks: list[Hunk] = []
     for place, group in itertools.groupby(range(len(lines)), key=lambda row: places[row]):
         rows = list(group)
@@ -120,7 +120,7 @@ def _body(number: int) -> list[str]:
 
 
 def _places(lines: list[str]) -> list[str]:
-    """Return, line by line, the top-level function or class that it belongs to, or OUTSIDE."""
+    """Return, for each line, the top-level function or class that it belongs to, or OUTSIDE."""
     places = [OUTSIDE] * len(lines)
     for node in ast.parse("\n".join(lines)).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -131,7 +131,7 @@ def _places(lines: list[str]) -> list[str]:
 
 
 def _place_of(places: list[str], lines: list[str], start: int, stop: int) -> str:
-    """Return the place of the first line that is not blank, or nothing where there is none."""
+    """Return the place of the first line that is not blank, or nothing if all are."""
     rows = _rows(lines, start, stop)
     return next((places[row] for row in rows if places[row] != OUTSIDE), OUTSIDE if rows else "")
 
@@ -155,7 +155,7 @@ def _hunk_lines(
         lines += [f"-{line}" for line in older[i1:i2]]
         if j1 < j2 and not newer[j1].strip():
             lines.append(" ")
-        while j1 < j2 and not newer[j1].strip():  # What is new begins with its first words.
+        while j1 < j2 and not newer[j1].strip():  # New lines begin with text.
             j1 += 1
         lines += [f"+{line}" for line in newer[j1:j2]]
         at = j2
@@ -170,9 +170,9 @@ def _hunk_lines(
 def step(number: int, reasons: Mapping[str, str]) -> View:
     """Show what stage `number` changes in the server before it, hunk by hunk, with the reasons.
 
-    A key of `reasons` is the name of the function or class that is changed, or a piece of the
-    changed lines; the value says why. Every hunk needs a reason, and every reason a hunk, or
-    LessonError is raised: so a lesson can't fall behind the servers.
+    A key of `reasons` is the name of the function or class that is changed, or a part of the
+    changed lines; the value says why. Raises LessonError unless every hunk has a reason and every
+    reason has a hunk, so that a lesson can't fall behind the servers.
     """
     check_kind(reasons, Mapping, 'a dictionary, such as {"build_head": "why"}')
     hunks = step_hunks(number)
@@ -188,7 +188,7 @@ def step(number: int, reasons: Mapping[str, str]) -> View:
     idle = [key for key in reasons if key not in used]
     if bare or idle:
         problems = [f"no reason for the change in {each}" for each in bare]
-        problems += [f"no change has {key!r} in it" for key in idle]
+        problems += [f"no change contains {key!r}" for key in idle]
         raise LessonError(f"step {number}: " + "; ".join(problems))
     shown: set[str] = set()
     parts, texts = [], []
@@ -208,5 +208,5 @@ def _hunk_html(hunk: Hunk, why: str) -> str:
     ]
     place = prose(hunk.where[0].upper() + hunk.where[1:])
     heading = f"<strong>{place}.</strong> {prose(why)}".rstrip()
-    style = f"{PRE};white-space:pre;margin-bottom:14px"  # A long line of code is not broken.
+    style = f"{PRE};white-space:pre;margin-bottom:14px"  # Long lines of code are not wrapped.
     return f'<p>{heading}</p><pre style="{style}">' + "\n".join(lines) + "</pre>"

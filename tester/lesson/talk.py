@@ -1,4 +1,4 @@
-"""Conversations with a server over real sockets, in which the time of every byte is kept."""
+"""Conversations with a server over real sockets, which record the time of every byte."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tester.lesson.views import bundle, exchange_rows
 from tester.wire.connection import Connection, WireError
 from tester.wire.response import Malformed, Response, ResponseReader
 
-PATIENCE = 5.0  # Seconds to wait for an answer: only a server that is stuck needs them.
-PAUSE = 0.05  # Seconds between two pieces, so that they arrive as two.
+PATIENCE = 5.0  # Seconds to wait for a response: only a server that is stuck needs that long.
+PAUSE = 0.05  # Seconds between two pieces, so that they arrive separately.
 REQUEST_START = re.compile(rb"(?:^|\r\n\r\n)([A-Z]+) [^\r\n]* HTTP/1\.")
 Kind = Literal["connects", "sent", "received", "ended"]
 ENDINGS = {
     "reset": "the server reset the connection",
-    "refused": "the connection was refused: nobody listens there",
+    "refused": "the connection was refused: nothing is listening there",
     "open": "nothing more came, so the client hung up",
     "closed": "the server closed the connection",
     "left": "the client hung up",
@@ -39,17 +39,17 @@ class Event:
     kind: Kind
     data: bytes = b""
     how: str = ""
-    """Of an end: a key of ENDINGS."""
+    """How it ended, for an event of this kind: a key of ENDINGS."""
 
 
 class Client:
-    """A client in a scene. What it receives is noted at the moment when it arrives."""
+    """A client in a scene. It notes what it receives at the moment when it arrives."""
 
     def __init__(self, scene: Scene, name: str) -> None:
-        """Connect. A refused connection is no error: it is how the conversation ends."""
+        """Connect. A refused connection is not an error, but one way for a conversation to end."""
         self.name = name
         self.answers: list[Response] = []
-        """The whole, well-formed answers that have come so far."""
+        """The complete, well-formed responses that have come so far."""
         self.sent = self.received = b""
         self.ending = ""
         self._scene = scene
@@ -68,7 +68,7 @@ class Client:
         self._thread.start()
 
     def send(self, data: bytes) -> None:
-        """Send bytes; nothing happens where the server has hung up. Raises LessonError."""
+        """Send bytes; does nothing if the server has hung up. Raises LessonError."""
         if not isinstance(data, bytes):
             raise LessonError('only bytes can be sent, such as b"GET / HTTP/1.1\\r\\n\\r\\n"')
         if self.ending:
@@ -79,18 +79,18 @@ class Client:
             self._connection.send(data)
 
     def _listen(self) -> None:
-        """Note all that comes, until the end."""
+        """Note everything that comes, until the end."""
         while not self.ending:
             try:
                 data = self._connection.receive(3600)
             except WireError as error:
                 self._end("open" if error.kind == "silent" else "reset")
                 return
-            except (OSError, ValueError):  # We have hung up ourselves.
+            except (OSError, ValueError):  # We hung up ourselves.
                 return
             if not data:
                 self._end("closed")
-                self._connection.close()  # As any client would: the server may wait for that.
+                self._connection.close()  # As any client does: the server may wait for that.
                 return
             with self._changed:
                 if self.ending:
@@ -101,7 +101,7 @@ class Client:
                 self._changed.notify_all()
 
     def _read(self, data: bytes) -> None:
-        """Find out whether an answer is whole now."""
+        """Add the responses that are complete now."""
         while data and self._reader is not None:
             methods = REQUEST_START.findall(self.sent)
             number = min(len(self.answers), len(methods) - 1)
@@ -109,7 +109,7 @@ class Client:
             try:
                 self._reader.feed(data)
             except Malformed:
-                self._reader = None  # From here on, only the end tells where the end is.
+                self._reader = None  # From here on, only the end of the connection ends a response.
                 return
             if not self._reader.complete:
                 return
@@ -119,7 +119,7 @@ class Client:
             self._reader = ResponseReader()
 
     def _end(self, how: str) -> None:
-        """Note how the connection ended, the first time."""
+        """Note how the connection ended; only the first end counts."""
         with self._changed:
             if self.ending:
                 return
@@ -137,9 +137,9 @@ class Client:
             return condition()
 
     def receive(self, seconds: float = PATIENCE) -> bytes:
-        """Wait for the next whole answer, or for the end, and return the bytes of it.
+        """Wait for the next complete response, or for the end, and return its bytes.
 
-        Returns what there is after `seconds`, perhaps nothing.
+        After `seconds`, return what there is, perhaps nothing.
         """
         number, self._given = self._given, self._given + 1
         whole = self._wait(lambda: len(self._cuts) > number, seconds)
@@ -153,7 +153,7 @@ class Client:
         return self._wait(lambda: words in self.received, seconds)
 
     def wait_end(self, seconds: float = PATIENCE) -> bool:
-        """Wait until the server hangs up, at most so many seconds; return whether it has."""
+        """Wait, at most `seconds`, until the server hangs up; return whether it has."""
         return self._wait(lambda: bool(self.ending), seconds)
 
     def close(self, how: str = "left") -> None:
@@ -169,10 +169,10 @@ class Client:
 
 
 class Scene:
-    """Several clients that talk to one server; a context, at the end of which all hang up."""
+    """Several clients that talk to one server. At the end of its `with` block, all hang up."""
 
     def __init__(self, server: Running | None = None) -> None:
-        """Talk to `server`, or to the one that runs. Raises LessonError where none does."""
+        """Talk to `server`, or to the one that runs. Raises LessonError if none does."""
         self.server = find_running(server)
         self.clients: list[Client] = []
         self._began = time.monotonic()
@@ -180,7 +180,7 @@ class Scene:
         self._lock = threading.Lock()
 
     def client(self, name: str) -> Client:
-        """Return a new client, which has connected. Raises LessonError."""
+        """Connect a new client and return it. Raises LessonError."""
         check_kind(name, str, 'a name, such as "Anna"')
         client = Client(self, name)
         self.clients.append(client)
@@ -194,7 +194,7 @@ class Scene:
 
     @property
     def events(self) -> list[Event]:
-        """What happened, in order; bytes that came at once, though in several reads, are one."""
+        """What happened, in order. Bytes that came at once, even in several reads, are one event."""
         joined: list[Event] = []
         with self._lock:
             events = list(self._events)
@@ -212,11 +212,11 @@ class Scene:
 
     @property
     def seconds(self) -> float:
-        """How long it has lasted, to the last event."""
+        """How many seconds passed until the last event."""
         return self.events[-1].seconds if self.events else 0.0
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, while the clients go on listening."""
+        """Let time pass, while the clients keep listening."""
         time.sleep(seconds)
 
     def __enter__(self) -> Scene:
@@ -224,7 +224,7 @@ class Scene:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let all clients hang up, unless the server is just about to."""
+        """Let all clients hang up, unless the server is about to."""
         for client in self.clients:
             if client.answers:
                 client.wait_end(PAUSE)
@@ -232,7 +232,7 @@ class Scene:
 
 
 class Talk:
-    """A conversation of one client that is over; a notebook shows it byte by byte."""
+    """A finished conversation of one client; a notebook shows it byte by byte."""
 
     def __init__(self, scene: Scene) -> None:
         """Keep what the first client of `scene` sent and received."""
@@ -242,22 +242,22 @@ class Talk:
         self.answers: list[Response] = client.answers
         self.ending: str = ENDINGS[client.ending]
         self.closed: bool = client.ending == "closed"
-        """Whether the server hung up, in good order."""
+        """Whether the server closed the connection cleanly."""
         self.events = scene.events
         self.seconds = scene.seconds
 
     @property
     def answer(self) -> Response | None:
-        """The first whole answer, or None."""
+        """The first complete response, or None."""
         return self.answers[0] if self.answers else None
 
     @property
     def body(self) -> bytes:
-        """The body of the first answer; b"" where there is none."""
+        """The body of the first response, or b""."""
         return self.answers[0].body if self.answers else b""
 
     def __repr__(self) -> str:
-        """Say how much was said."""
+        """Return how much was sent and received."""
         return f"<{len(self.sent)} bytes sent, {len(self.received)} received; {self.ending}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
@@ -271,10 +271,10 @@ def talk(
     seconds: float = 3.0,
     server: Running | None = None,
 ) -> Talk:
-    """Connect to the server that runs, send `pieces`, and return all that was said.
+    """Connect to the server that runs, send `pieces`, and return the whole conversation.
 
-    Waits until the server hangs up, or until so many `answers` are whole, but at most so many
-    seconds. Several pieces are sent 0.05 s apart, so that they arrive apart. Raises LessonError.
+    Waits until the server hangs up, or until this many `answers` (responses) are complete, but at
+    most `seconds`. Pieces are sent 0.05 s apart, to arrive separately. Raises LessonError.
     """
     with Scene(server) as scene:
         client = scene.client("client")

@@ -1,12 +1,12 @@
-r"""Bytes as a lesson shows them: a row for each part, with CR LF visible, and the part's name.
+r"""Shows bytes in a lesson: a row for each part, with CR LF visible, and the part's name.
 
     HTTP/1.1 200 OK\r\n                    status line
     Content-Length: 2\r\n                  field
     \r\n                                   empty line: the end of the head
     hi                                     body, 2 bytes
 
-The rows are text in the first place, and the colours are in `style` attributes: where a web site
-takes the styles away, or only text can be shown, everything is still there.
+The rows are plain text, and all colours are in `style` attributes. So nothing is lost if a web site
+removes the styles, or if only text can be shown.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from tester.report.bytes_view import byte_spans, left_out, pieces, split_lines, 
 from tester.wire.response import TOKEN
 
 WIDTH = 66  # Columns for bytes.
-NAME_COLUMN = 53  # Where the names stand, unless a row is longer.
-BODY_LIMIT = 700  # Bytes of a body that are shown; of more, head and end.
+NAME_COLUMN = 53  # Where the names begin, unless a row is longer.
+BODY_LIMIT = 700  # Bytes of a body that are shown; of more, both ends.
 
-# All with the same brightness, in the middle between white and nearly black. There no colour has a
-# contrast of 4.5 with both, so `ink` moves them towards the text of the page that they are on.
+# All have the same brightness, halfway between white and nearly black. At that brightness no colour
+# has a contrast of 4.5 with both, so `ink` mixes them with the text colour of the page.
 BLUE, GREEN, ORANGE, RED = "#2f76e1", "#148b35", "#ba610f", "#dd3d3d"
 VIOLET, TEAL, PINK, GREY = "#a454d4", "#0f8686", "#cb3f93", "#797979"
 
 
 def ink(colour: str) -> str:
-    """Return the style of a text: readable on a light page and on a dark one.
+    """Return a style for text that can be read on a light page and on a dark one.
 
-    A browser that can't mix colours takes the first. A text in another's ink would mix once more.
+    A browser that can't mix colours uses the first one. Do not nest such texts: the inner one would
+    be mixed again.
     """
     return f"color:{colour};color:color-mix(in srgb,{colour} 70%,currentcolor)"
 
@@ -58,7 +59,7 @@ PRE = (
     "font-family:ui-monospace,Menlo,Consolas,monospace;font-size:0.93em;line-height:1.45;"
     "overflow-x:auto;margin:0"
 )
-LINE_END = re.compile(r"((?:\\[rn])+)|\\\\")  # Or a backslash, which is shown as two.
+LINE_END = re.compile(r"((?:\\[rn])+)|\\\\")  # Or a backslash, which is shown doubled.
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 START_LINE = re.compile(rb"HTTP/|[A-Z]+ [^\r\n]* HTTP/")
 FIELD_NAME = re.compile(TOKEN + b":")
@@ -88,17 +89,17 @@ class Row:
 
 
 def split_parts(data: bytes, *, head_only: bool = False) -> list[Part]:
-    """Say what is what in messages that follow each other; never raises, whatever `data` is.
+    """Split messages that follow each other into named parts; never raises, whatever `data` is.
 
-    `head_only` says that these are answers to HEAD, which have no body.
+    With `head_only`, these are responses to HEAD, which have no body.
     """
     parts: list[Part] = []
     at = 0
     while at < len(data):
         if not START_LINE.match(data, at):
-            name = "text that is no HTTP"
+            name = "not HTTP"
             if at:
-                name = f"left over, {_count(len(data) - at)}: part of no message"
+                name = f"left over, {_count(len(data) - at)}: belongs to no message"
             parts.append(Part("surplus" if at else "body", name, at, len(data)))
             break
         at = _split_message(data, at, parts, head_only)
@@ -126,16 +127,17 @@ def _split_message(data: bytes, at: int, parts: list[Part], head_only: bool) -> 
     promised = length and int(length[1]) and not head_only and not BODILESS.match(head)
     if stop > end or promised:
         missing = int(length[1]) - (stop - end) if length else 0
-        short = f": {missing} more were promised" if missing > 0 else ""
+        verb = "is" if missing == 1 else "are"
+        short = f": {_count(missing)} {verb} missing" if missing > 0 else ""
         parts.append(Part("body", f"body, {_count(stop - end)}{short}", end, stop))
     return stop
 
 
 def _name_field(line: bytes) -> str:
-    """Say what a line of a head is: a field, or why it is none."""
+    """Return what a line of a head is: a field, or why it is not one."""
     if FIELD_NAME.match(line):
         return "field"
-    return f"no field: {'its name is not allowed' if b':' in line else 'it has no colon'}"
+    return f"not a field: {'its name is not allowed' if b':' in line else 'it has no colon'}"
 
 
 def _count(number: int) -> str:
@@ -144,13 +146,13 @@ def _count(number: int) -> str:
 
 
 def _end_of_head(data: bytes, at: int) -> int:
-    """Return where the head ends that begins at `at`."""
+    """Return where the head that begins at `at` ends."""
     found = HEAD_END.search(data, at)
     return found.end() if found else len(data)
 
 
 def _end_of_body(head: bytes, end: int, whole: int, head_only: bool) -> int:
-    """Return where the body ends that follows `head`; it may lie beyond the data."""
+    """Return where the body after `head` ends; that may be beyond the data."""
     if head_only or BODILESS.match(head):
         return end
     if length := LENGTH.search(head):
@@ -162,7 +164,7 @@ def _split_chunks(data: bytes, at: int, parts: list[Part]) -> int:
     """Add the parts of a chunked body; return where it ends."""
     while size := re.compile(rb"([0-9A-Fa-f]+)[^\r\n]*\r?\n").match(data, at):
         number = int(size[1], 16)
-        what = f"chunk size: {number}" if number else "last chunk: the end is near"
+        what = f"chunk size: {number}" if number else "last chunk (size 0)"
         parts.append(Part("chunk size", what, at, size.end()))
         at = size.end()
         if not number:
@@ -183,7 +185,7 @@ def _split_chunks(data: bytes, at: int, parts: list[Part]) -> int:
 
 
 def part_rows(data: bytes, *, head_only: bool = False, offsets: bool = False) -> Iterator[Row]:
-    """Yield the rows that show `data`; with `offsets`, each begins with where its part begins."""
+    """Yield the rows that show `data`; with `offsets`, each part begins with its place."""
     for part in split_parts(data, head_only=head_only):
         before = f"{part.start:4} │ " if offsets else "  "
         name = part.name
@@ -195,7 +197,7 @@ def part_rows(data: bytes, *, head_only: bool = False, offsets: bool = False) ->
 
 
 def _visible_rows(data: bytes) -> Iterator[str]:
-    """Yield `data` in rows that are not too long; of much data, head and end."""
+    """Yield `data` in rows that are not too long; of much data, both ends."""
     last, encoding = 0, "utf-8" if _is_text(data) else "ascii"
     for start, stop in byte_spans(data, BODY_LIMIT):
         if start > last:
@@ -207,9 +209,9 @@ def _visible_rows(data: bytes) -> Iterator[str]:
 
 
 def _is_text(data: bytes) -> bool:
-    """Return whether `data` is UTF-8, perhaps cut from a longer text within a character.
+    """Return whether `data` is UTF-8, perhaps cut out of a longer text inside a character.
 
-    Packed bytes are none: what looks like letters among them is chance.
+    Compressed bytes are not: what looks like text in them is chance.
     """
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data.lstrip(bytes(range(0x80, 0xC0))))
@@ -219,7 +221,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def exchange_rows(events: Sequence[Any], ending: str) -> list[Row]:
-    """Return the rows that show what one client sent and received, and how it ended."""
+    """Return rows that show what one client sent and received, and how it ended."""
     rows: list[Row] = []
     sent = b"".join(event.data for event in events if event.kind == "sent")
     heads = sent.startswith(b"HEAD ")
@@ -231,7 +233,7 @@ def exchange_rows(events: Sequence[Any], ending: str) -> list[Row]:
 
 
 def _join_turns(events: Iterable[Any]) -> list[tuple[str, bytes]]:
-    """Return what went one way before anything went the other, as one."""
+    """Return the events joined: what went one way, until something went the other way, is one."""
     turns: list[tuple[str, bytes]] = []
     for event in events:
         if event.kind not in ("sent", "received"):
@@ -255,7 +257,7 @@ def rows_text(rows: Iterable[Row]) -> str:
 
 
 def rows_html(rows: Iterable[Row]) -> str:
-    """Return rows as HTML; without its styles it reads like the plain text."""
+    """Return rows as HTML that, without its styles, reads like the plain text."""
     lines = []
     for row in rows:
         text, name = pad(row)
@@ -265,7 +267,7 @@ def rows_html(rows: Iterable[Row]) -> str:
 
 
 def _in_ink(text: str, style: str) -> str:
-    r"""Return text as HTML in a style, in which each `\r\n` has the colour of line ends."""
+    r"""Return text as HTML in a style, with each `\r\n` in the colour of line ends."""
     shown, last = "", 0
     for found in LINE_END.finditer(text):
         if found[1]:
@@ -281,7 +283,7 @@ def span(content: str, style: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Return a sentence as HTML, with `code`, *emphasis* and **what is strong**."""
+    """Return a sentence as HTML, with `code`, *emphasis* and **strong words**."""
     text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
     text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
     return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text)
@@ -293,15 +295,15 @@ def bundle(rows: Sequence[Row]) -> dict[str, str]:
 
 
 class View:
-    """Something that a notebook shows; its text where no more can be shown."""
+    """Something that a notebook shows as HTML, or as text if it can't show HTML."""
 
     def __init__(self, html_text: str, text: str) -> None:
-        """Keep both forms."""
+        """Keep the HTML and the text."""
         self.html = html_text
         self.text = text
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        """Give the notebook both."""
+        """Return both forms for the notebook."""
         return {"text/html": self.html, "text/plain": self.text}
 
     def __repr__(self) -> str:
@@ -312,7 +314,7 @@ class View:
 def anatomy(data: bytes) -> View:
     """Show a request, a response or several: each part with its name, its place and its size.
 
-    Raises LessonError where `data` is no bytes.
+    Raises LessonError if `data` is not bytes.
     """
     if not isinstance(data, bytes):
         raise LessonError('anatomy shows bytes, such as b"GET / HTTP/1.1\\r\\n\\r\\n"')

@@ -273,3 +273,43 @@ def test_edge_cases_without_end_hurry_no_requirement(how: str, enough: int) -> N
             endless.note(CheckFailed("for another reason"), rule)  # type: ignore[arg-type]
             endless.note(FakeError(how), rule)  # type: ignore[arg-type]
         assert hurried(endless) == kinds
+
+
+def test_a_check_that_was_late_itself_is_asked_again_twice_at_most() -> None:
+    """And none is any more, where it has not helped three times in a row."""
+    overload = health.Overload()
+    for _ in range(2):
+        assert overload.may_explain("test_one")
+        overload.note("test_one", helped=False)
+    assert not overload.may_explain("test_one")
+    assert overload.may_explain("test_two")
+    overload.note("test_two", helped=True)
+    for name in ("test_three", "test_three", "test_four"):
+        assert overload.may_explain(name)
+        overload.note(name, helped=False)
+    assert not overload.may_explain("test_five")
+
+
+class FakeConnection:
+    """A connection of which a WireError wants to know how long it was open."""
+
+    seconds = 1.0
+
+
+@pytest.mark.parametrize(
+    ("error", "longest", "late"),
+    [
+        (None, 2.0, False),
+        (CheckFailed("the status is 408"), 0.9, True),
+        (CheckFailed("the status is 408"), 0.1, False),
+        (WireError("closed", FakeConnection(), "answering"), 0.9, True),  # type: ignore[arg-type]
+        (WireError("reset", FakeConnection(), "answering"), 0.9, True),  # type: ignore[arg-type]
+        (WireError("silent", FakeConnection(), "answering"), 5.0, False),  # type: ignore[arg-type]
+        (ZeroDivisionError(), 2.0, False),
+    ],
+)
+def test_a_check_was_late_where_its_connection_was_open_for_long(
+    error: Exception | None, longest: float, late: bool
+) -> None:
+    """A server may hang up then; to wait for a response to no avail is something else."""
+    assert health.was_slow(error, longest) == late
