@@ -1,9 +1,9 @@
-"""Names the mistake behind failed checks, where it is one that we know: "This looks like: ...".
+"""Names the mistake behind failed checks, if it is a known one: "This looks like: ...".
 
-Each mistake of `tester/mistakes/` has left its prints in `prints.json`: the signs by which a grade
-of it can be told from others (which checks fail, what they say, how the answer ended, where the
-bytes go wrong). The signs of a new grade are held against them, and rare signs count for more.
-Nothing is said unless the likeness is great, and no other mistake is nearly as like.
+Each mistake of `tester/mistakes/` has left its prints in `fingerprints.json`: the signs by which a
+grade of it can be told from others (which checks fail, what they say, how the response ended, where
+the bytes go wrong). The signs of a new grade are compared with them, and rare signs count for more.
+A mistake is named only if the likeness is great and no other mistake comes close.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from tester.mistakes.signs import (
 from tester.results import StageResult
 
 PRINTS = Path(__file__).with_name("fingerprints.json")
-LIKENESS = 0.65  # From 0 to 1: less is not worth saying.
-LEAD = 0.05  # By so much the best must be before the next: otherwise who knows.
-LATER = 0.2  # The weight of failures in later stages than the mistake's own: many follow from it.
-MOST_NAMES = 2  # Of mistakes with the same signs, so many are named.
+LIKENESS = 0.65  # From 0 to 1: below this, nothing is said.
+LEAD = 0.05  # How far ahead of the next one the best must be: otherwise it is a guess.
+LATER = 0.2  # The weight of failures in stages after the mistake's own: many are its consequences.
+MOST_NAMES = 2  # How many mistakes with the same signs are named.
 WEIGHTS = {"fails": 1, "says": 2, "exactly": 1, "ends": 1, "differs": 2, "dies": 1, "start": 3}
 WEIGHTS |= {"spins": 2}
-"""The kinds of signs, and how much each tells."""
+"""The kinds of signs, and how much each of them says."""
 
 
 @dataclass(frozen=True)
 class Print:
-    """The signs that a mistake leaves whenever it is graded at its stage."""
+    """The signs that a mistake leaves every time it is graded at its stage."""
 
     stage: int
     rule: str
@@ -52,7 +52,7 @@ class Print:
 
 @dataclass(frozen=True)
 class Match:
-    """How like a grade is to a mistake's prints."""
+    """How similar a grade is to the prints of a mistake."""
 
     likeness: float
     """From 0 to 1."""
@@ -60,15 +60,15 @@ class Match:
 
 
 class Prints:
-    """All prints that we know, and how much each sign tells."""
+    """All known prints, and how much each sign says."""
 
     def __init__(self, prints: Iterable[Print]) -> None:
-        """Count how many mistakes leave each sign: what many leave tells little."""
+        """Count how many mistakes leave each sign: one that many leave says little."""
         self.prints = tuple(prints)
         self._counts = Counter(sign for one in self.prints for sign in one.signs)
 
     def weigh(self, signs: Iterable[Sign]) -> float:
-        """Return how much `signs` tell together."""
+        """Return how much `signs` say together."""
         size = len(self.prints)
         return sum(
             WEIGHTS[sign[1]] * math.log(1 + size / (self._counts[sign] or 1)) for sign in signs
@@ -79,18 +79,18 @@ class Prints:
         return sign in self._counts
 
     def without(self, left_out: Iterable[Print]) -> Prints:
-        """Return these prints but for some: to measure what is said of a mistake unknown to us."""
+        """Return these prints without some, to measure what is said about an unknown mistake."""
         titles = {one.title for one in left_out}
         return Prints(one for one in self.prints if one.title not in titles)
 
     def twins(self, known: Print) -> list[Print]:
-        """Return the mistakes that leave the same signs as `known`, itself among them."""
+        """Return the mistakes that leave the same signs as `known`, including itself."""
         return [one for one in self.prints if one.signs == known.signs]
 
     def matches(self, result: StageResult) -> list[Match]:
-        """Return how like a grade is to each mistake that has anything in common with it."""
+        """Return how similar a grade is to each mistake that has anything in common with it."""
         stages = {check_name(test): test.stage for test in result.tests}
-        # Words that nobody knows are no sign: they may be random.
+        # Words that no mistake leaves do not count: they may be random.
         signs = {s for s in read_signs(result) if s[1] != "exactly" or self.knows(s)}
         found = []
         for known in self.prints:
@@ -100,7 +100,7 @@ class Prints:
         return sorted(found, key=lambda match: -match.likeness)
 
     def _compare(self, signs: set[Sign], known: Print, stages: dict[str, int]) -> float:
-        """Return how like `signs` are to those of `known`, in checks that both were put to."""
+        """Return how similar `signs` are to those of `known`, in checks that ran for both."""
         seen = {sign for sign in signs if stages.get(sign[0], 0) <= known.stage}
         expected = {sign for sign in known.signs if not sign[0] or sign[0] in stages}
         common = self.weigh(seen & expected)
@@ -113,8 +113,8 @@ class Prints:
     def best(self, result: StageResult) -> list[Print]:
         """Return the mistake that a grade looks like, with its twins; nothing if that is unlikely.
 
-        The check that must catch it has to say what it says of this mistake. And it must explain
-        what a learner sees first: the first requirement that fails, and errors that were printed.
+        The check that must catch the mistake has to say what it says about it. And the mistake must
+        explain what a learner sees first: the first failed requirement, and errors in the output.
         """
         matches = self.matches(result)
         if not matches or matches[0].likeness < LIKENESS:
@@ -138,22 +138,23 @@ class Prints:
 
 
 def _explains_first(known: Print, result: StageResult) -> bool:
-    """Return whether what a learner is shown first fails by `known`."""
+    """Return whether `known` fails the check that a learner is shown first."""
     first = result.first_failure
     return first is None or (check_name(first), "fails", "") in known.signs
 
 
 def _explains_errors(known: Print, signs: Iterable[Sign]) -> bool:
-    """Return whether `known` prints one of the errors that were printed, if there were any."""
+    """Return whether `known` prints one of the errors in the output, if there were any."""
     seen = {sign[2] for sign in signs if sign[1] == "dies"} - set(NOT_ITS_OWN)
     return not seen or any(sign[1] == "dies" and sign[2] in seen for sign in known.signs)
 
 
 def _explains_load(known: Print, result: StageResult) -> bool:
-    """Return whether `known` accounts for the processor and the memory that the server took.
+    """Return whether `known` explains the processor time and the memory that the server took.
 
-    One that spins starves whatever waits beside it. And one that grew by less than it was given
-    did not hold all of that: it may have left its garbage for later, or have made a process more.
+    A server that spins slows down everything beside it, which fails other checks. And a server that
+    grew by less than it was sent did not hold all of it: it may have freed memory late, or started
+    another process.
     """
     spun = any(test.failure and test.failure.spins for test in result.failures)
     if spun and not any(sign[1] == "spins" for sign in known.signs):
@@ -164,7 +165,7 @@ def _explains_load(known: Print, result: StageResult) -> bool:
 
 
 def name_mistake(result: StageResult) -> str:
-    """Return `This looks like: ...` for a grade that looks like a known mistake, else nothing."""
+    """Return `This looks like: ...` for a grade that looks like a known mistake, else ""."""
     if result.error is None and not any(test.failure for test in result.tests):
         return ""
     found = load().best(result)
@@ -176,7 +177,7 @@ def name_mistake(result: StageResult) -> str:
 
 
 def _lengths(result: StageResult, known: Print) -> str:
-    """Return ` 7 declared, 10 sent.` where the answer to the check of `known` tells that."""
+    """Return ` 7 declared, 10 sent.` if the response in the check of `known` shows that."""
     failures = [test.failure for test in result.failures if check_name(test) == known.rule]
     messages = failures[0].exchange if failures and failures[0] else ()
     answers = [message.data for message in messages if message.direction == "received"]
@@ -199,7 +200,7 @@ def load() -> Prints:
 
 
 def save(prints: Iterable[Print]) -> None:
-    """Write the prints of all known mistakes, in the order in which they are given."""
+    """Write the prints of all known mistakes, in the given order."""
     prints = list(prints)
     table = sorted({sign for one in prints for sign in one.signs})
     index = {sign: number for number, sign in enumerate(table)}
@@ -212,7 +213,7 @@ def save(prints: Iterable[Print]) -> None:
         }
         for one in prints
     ]
-    # A line each, so that a change is seen in a diff.
+    # One line for each, so that a change shows in a diff.
     signs, mistakes = (",\n".join(map(json.dumps, entries)) for entries in (table, rows))
     text = f'{{"signs": [\n{signs}\n], "mistakes": [\n{mistakes}\n]}}\n'
     PRINTS.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The signs that a failure leaves."""
+"""Reads the signs that a failure leaves: what it can be recognised by."""
 
 from __future__ import annotations
 
@@ -9,21 +9,25 @@ from collections.abc import Iterator
 from tester.masks import hide
 from tester.results import CheckResult, Failure, StageResult
 
-LOOKED_AT = 8_000  # Characters of a text that may be a sign: of a longer one, its beginning.
-OUTPUT_LOOKED_AT = 64_000  # Characters of an output in which errors are looked for: its end.
-# An escaped character is taken as it is, so that no quote is begun at twice, and time stays linear.
+LOOKED_AT = 8_000  # Characters of a text that may be a sign; of a longer one, its beginning.
+OUTPUT_LOOKED_AT = 64_000  # Characters at the end of an output in which we look for errors.
+# An escaped character is matched on its own, so that no quote is tried twice: the time stays linear.
 TEXT = re.compile(r"(?P<escaped>\\.)|b?'(?:[^'\\]|\\.)*'|b?\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit))\b(?:: (.*))?", re.MULTILINE)
-SLIPS = ("TypeError", "AttributeError", "NameError")  # Of these, the words tell more than the kind.
+SLIPS = (
+    "TypeError",
+    "AttributeError",
+    "NameError",
+)  # For these, the message says more than the kind.
 NOT_ITS_OWN = ("BrokenPipeError", "ConnectionResetError", "ConnectionAbortedError")
-"""Errors that tell nothing of a server: a client has left."""
+"""Errors that say nothing about a server: they mean that a client has left."""
 ERROR_INSIDE = re.compile(r"\b(\w+Error)\b.*", re.DOTALL)
 GROWN = re.compile(r"\bgrew by (\d{1,6}) MB\b.*\b(\d{1,6}) MB\b")
-HELD = 0.8  # How much of a file or an upload a server that holds it whole grows by, at least.
+HELD = 0.8  # A server that holds a whole file grows by at least this share of it.
 LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 Sign = tuple[str, str, str]
-"""A check's name, the kind of the sign (a key of WEIGHTS), and a text without what is random."""
+"""A check's name, the kind of the sign (a key of WEIGHTS), and a text without random parts."""
 
 
 def check_name(test: CheckResult) -> str:
@@ -32,7 +36,7 @@ def check_name(test: CheckResult) -> str:
 
 
 def read_signs(result: StageResult) -> frozenset[Sign]:
-    """Return the signs of all that went wrong in a grade."""
+    """Return the signs of everything that went wrong in a grade."""
     signs: set[Sign] = set()
     if result.error is not None:
         signs.add(("", "start", _mask(result.error)))
@@ -44,7 +48,7 @@ def read_signs(result: StageResult) -> frozenset[Sign]:
 
 
 def failure_signs(failure: Failure) -> Iterator[tuple[str, str]]:
-    """Yield the signs of one failure: each a kind and a text."""
+    """Yield the signs of one failure, each with its kind and its text."""
     message, expected, got, ending = (
         hide(text[:LOOKED_AT])
         for text in (failure.message, failure.expected, failure.got, failure.ending)
@@ -63,7 +67,7 @@ def failure_signs(failure: Failure) -> Iterator[tuple[str, str]]:
 
 
 def _mask(text: str) -> str:
-    """Return `text` without moments, numbers, quoted words: they differ from grade to grade."""
+    """Return `text` without times, numbers and quoted words: they differ between grades."""
     text = TEXT.sub(lambda found: found["escaped"] or "'…'", hide(text[:LOOKED_AT]))
     return NUMBER.sub("#", text)
 
@@ -74,10 +78,10 @@ def _unquote(text: str) -> str:
 
 
 def _difference(expected: str, got: str) -> str:
-    """Return in which way `got` differs from `expected`, whatever words the two are about."""
+    """Return how `got` differs from `expected`, whatever the words in them are."""
     if not expected or not got:
         return ""
-    if expected == got:  # Another moment, in the same form.
+    if expected == got:  # Two dates of the same form.
         return _mask(got)[:60]
     if expected in got:
         return "more: " + _mask(ERROR_INSIDE.sub(r"\1", got.replace(expected, "·", 1)))[:40]
