@@ -236,7 +236,7 @@ def _states(folder: str) -> str:
 
 
 def _is_stopped(pid: int) -> bool:
-    """Return whether a process is stopped until somebody continues it."""
+    """Return whether a process is stopped until another one continues it."""
     if ON_LINUX:
         return _states(f"/proc/{pid}") == "T"
     with contextlib.suppress(*GONE):

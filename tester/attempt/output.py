@@ -115,6 +115,6 @@ class Output:
 
 
 def _shorten_line(line: str) -> str:
-    """Return a line of output; of a very long one, both ends, where the name of an error stands."""
+    """Return a line of output; of a very long one, both ends: an error is named there."""
     half = LONGEST_LINE // 2
     return line if len(line) <= LONGEST_LINE else f"{line[:half]} … {line[-half:]}"

@@ -20,7 +20,7 @@ from tester.wire.response import Response
 
 MOST_NAMES = 200  # Of a response's fields: a similar name is looked for among these.
 ALIKE = 0.8  # From 0 to 1: names that are this similar are one name, mistyped.
-GZIP = 31  # How zlib is told that data is in gzip format.
+GZIP = 31  # The value of `wbits` with which zlib expects the gzip format.
 MOST_UNPACKED = 16 * MEGABYTE  # Bytes of a body once it is unpacked: no check asks for that many.
 MOST_MEMBERS = 1000  # Parts (members) of a body in gzip format: any number is legal, one is usual.
 

@@ -362,7 +362,7 @@ def _exposure_view(exposed: bool, problem: str, good: Any, bad: Any, bad_alive: 
     rows = [Row("← the right server", "side"), *_result_rows(good)]
     rows += [Row(""), Row("← the broken server", "side"), *_result_rows(bad)]
     if not bad_alive:
-        rows.append(Row("■ after that, it does not serve anybody any more", "surplus"))
+        rows.append(Row("■ after that, it serves no client any more", "surplus"))
     text = f"{words}\n{rows_text(rows)}"
     return card(title, f"<p>{words}</p>{rows_html(rows)}", colour, text)
 

@@ -294,9 +294,8 @@ def open_lessons(options: Sequence[str]) -> NoReturn:
     The outputs of the lessons were made by the code beside them, which is about to run anyway. So
     we mark them as trusted, in a database of their own.
 
-    Root is not recommended, and JupyterLab refuses it unless told otherwise. In a container one is
-    root all the same. There it does no harm: it listens on this machine only, and lets nobody in
-    without its token.
+    JupyterLab refuses to run as root unless an option allows it. In a container one is root anyway.
+    There it does no harm: it listens only on this machine, and nobody gets in without its token.
     """
     data = ROOT / ".venv" / "share" / "lessons"
     data.mkdir(parents=True, exist_ok=True)
@@ -332,7 +331,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="python -m tester.lesson", description="The lessons.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     runs = commands.add_parser("run", help="run notebooks and keep their outputs")
-    runs.add_argument("numbers", nargs="*", metavar="NN", help="which (all, unless told)")
+    runs.add_argument("numbers", nargs="*", metavar="NN", help="which ones (default: all)")
     runs.add_argument("--fresh", action="store_true", help="keep nothing, new pictures too")
     commands.add_parser(
         "open",

@@ -194,7 +194,7 @@ class Scene:
 
     @property
     def events(self) -> list[Event]:
-        """What happened, in order. Bytes that came at once, even in several reads, are one event."""
+        """What happened, in order. Bytes that came at once, even in two reads, are one event."""
         joined: list[Event] = []
         with self._lock:
             events = list(self._events)

@@ -11,15 +11,11 @@ from tester.results import CheckResult, Failure, StageResult
 
 LOOKED_AT = 8_000  # Characters of a text that may be a sign; of a longer one, its beginning.
 OUTPUT_LOOKED_AT = 64_000  # Characters at the end of an output in which we look for errors.
-# An escaped character is matched on its own, so that no quote is tried twice: the time stays linear.
+# An escaped character is matched on its own: so no quote is tried twice, and time stays linear.
 TEXT = re.compile(r"(?P<escaped>\\.)|b?'(?:[^'\\]|\\.)*'|b?\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Interrupt|Exit))\b(?:: (.*))?", re.MULTILINE)
-SLIPS = (
-    "TypeError",
-    "AttributeError",
-    "NameError",
-)  # For these, the message says more than the kind.
+SLIPS = ("TypeError", "AttributeError", "NameError")  # Their messages say more than their names.
 NOT_ITS_OWN = ("BrokenPipeError", "ConnectionResetError", "ConnectionAbortedError")
 """Errors that say nothing about a server: they mean that a client has left."""
 ERROR_INSIDE = re.compile(r"\b(\w+Error)\b.*", re.DOTALL)

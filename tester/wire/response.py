@@ -2,7 +2,7 @@
 
 It is stricter than curl and browsers on purpose: what they let pass, other clients refuse. It
 implements RFC 9112 sections 2.2 (line ends), 4 (status line), 5 (fields), 6.3 (the length of a
-body) and 7.1 (chunks). Above each pattern stands the grammar (ABNF) that it implements.
+body) and 7.1 (chunks). The grammar (ABNF) that a pattern implements is above it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SHORT = 100  # Bytes: shorter lines of a head are remembered once they have been
 REMEMBERED = 256  # this many of them.
 SHOWN = 1000  # Bytes of a wrong line that are kept on each side of the place.
 
-# Each pattern stands below its grammar, from RFC 9112, or from RFC 9110 where that is named. All of
+# The grammar above each pattern is from RFC 9112, or from RFC 9110 where that is named. All of
 # them are built from these characters (RFC 5234 appendix B.1; obs-text: RFC 9110 section 5.5):
 #
 #   VCHAR     = %x21-7E         ; `!` to `~`
