@@ -577,7 +577,7 @@ def test_place_of_the_pointer_survives_shortening(width: int) -> None:
     assert "v\\x00v" in after.replace("\n  │ ", "").replace("\n" + " " * 60 + "│ ", "")
     assert "X-Number-0: 0" in after
     assert "X-Number-499: 499" in after
-    left_out = [int(n.replace(" ", "")) for n in re.findall(r"… ([\d ]+) bytes left", after)]
+    left_out = [int(n.replace(",", "")) for n in re.findall(r"… ([\d,]+) bytes left", after)]
     assert 0 < sum(left_out) < len(answer)
 
 
