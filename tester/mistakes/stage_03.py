@@ -72,7 +72,7 @@ MISTAKES = (
                 r'connection.sendall("HTTP/1.1 200 OK\r\n\r\nHello World!")',
             ),
         ),
-        words="without a response",
+        words="without an answer",
         row=22,
     ),
     Mistake(

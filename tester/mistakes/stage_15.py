@@ -563,7 +563,7 @@ MISTAKES = (
                 "        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bytes(16))\n",
             ),
         ),
-        words="sent nothing",
+        words="kept the connection open",
     ),
     Mistake(
         stage=15,
