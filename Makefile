@@ -75,10 +75,11 @@ test: .venv/ready
 	@$(RUN) -m pytest tester/tests -q -n 6 --maxschedchunk 1
 	@$(MAKE) --no-print-directory lint
 
-## lint                 check style and format
+## lint                 check style, format and types
 lint: .venv/ready
 	@$(RUN) -m ruff check stages tester
 	@$(RUN) -m ruff format --check stages tester
+	@$(RUN) -m mypy
 
 ## bench                measure how long grading takes
 bench: .venv/ready
@@ -114,6 +115,6 @@ picture: .venv/ready
 
 ## clean                remove .venv and all caches
 clean:
-	@rm -rf .venv .ruff_cache
+	@rm -rf .venv .ruff_cache .mypy_cache
 	@find stages tester notebooks \( -name __pycache__ -o -name .pytest_cache -o \
 	  -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

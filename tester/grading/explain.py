@@ -154,7 +154,7 @@ def explain(error: BaseException, client: Client, stage: int) -> Failure:
         failure["likely"] = CRASH.format(crash)
     elif spins:
         failure["likely"] = SPINS  # That is why it is late, whatever was asked for.
-    shortened = {
+    shortened: dict[str, Any] = {
         name: shorten_text(value) if isinstance(value, str) else value
         for name, value in failure.items()
     }

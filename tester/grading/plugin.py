@@ -7,6 +7,7 @@ one over. pytest finds the checks and chooses among them (`-k`, `-x`); what runs
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -93,7 +94,8 @@ def _report(item: pytest.Function, result: CheckResult) -> None:
     """Tell pytest what came of a check, in words instead of a traceback through our own code."""
     hook, words = item.ihook, _describe(result)
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for when in ("setup", "call", "teardown"):
+    steps: tuple[Literal["setup", "call", "teardown"], ...] = ("setup", "call", "teardown")
+    for when in steps:
         failed = when == "call" and result.outcome != "passed"
         report = pytest.TestReport(
             item.nodeid,
@@ -101,7 +103,7 @@ def _report(item: pytest.Function, result: CheckResult) -> None:
             item.keywords,
             "failed" if failed else "passed",
             words if failed else None,
-            when,  # type: ignore[arg-type]  # It is one of these three words.
+            when,
             duration=result.seconds if when == "call" else 0,
         )
         hook.pytest_runtest_logreport(report=report)
