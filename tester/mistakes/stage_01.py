@@ -24,7 +24,7 @@ MISTAKES = (
         rule="test_accepts_again_and_again",
         title="accept is called only once, without a loop",
         changes=(("while True:", "for _ in range(1):"),),
-        words="exit code 0",
+        words="exited (code 0)",
         row=9,
     ),
     Mistake(
@@ -32,7 +32,7 @@ MISTAKES = (
         rule="test_accepts_again_and_again",
         title="The loop ends after a hundred clients",
         changes=(("while True:", "for _ in range(100):"),),
-        words="exit code 0",
+        words="exited (code 0)",
     ),
     Mistake(
         stage=1,

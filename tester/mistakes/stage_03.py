@@ -72,7 +72,7 @@ MISTAKES = (
                 r'connection.sendall("HTTP/1.1 200 OK\r\n\r\nHello World!")',
             ),
         ),
-        words="without an answer",
+        words="without a response",
         row=22,
     ),
     Mistake(
@@ -109,7 +109,7 @@ MISTAKES = (
         rule="test_head_ends_with_an_empty_line",
         title="The empty line after the head is missing",
         changes=(('[*lines, "", ""]', '[*lines, ""]'),),
-        words="no empty line",
+        words="before an empty line came",
         row=19,
     ),
     Mistake(

@@ -553,7 +553,7 @@ MISTAKES = (
                 "        response.body = make_chunks(iter(()))  # All",
             ),
         ),
-        words="the answer to HEAD has a body",
+        words="the response to HEAD has a body",
     ),
     Mistake(
         stage=18,

@@ -660,7 +660,7 @@ def test_expose_takes_a_conversation() -> None:
 
     assert expose(mixed, broken=shared, right=10).exposed
     nothing = expose(lambda connect: connect().receive(0.1), broken=shared, right=10)
-    assert not nothing.exposed and "did not answer" in nothing.text
+    assert not nothing.exposed and "did not respond" in nothing.text
 
 
 @pytest.mark.parametrize(
@@ -749,9 +749,9 @@ def test_expose_says_what_is_wrong_with_a_function() -> None:
     with pytest.raises(LessonError, match="^only bytes can be sent"):
         expose(lambda connect: connect().send("GET /"), broken=shared, right=10)
     silent = expose(lambda connect: (connect().receive(0.1), b""), broken=shared, right=10)
-    assert not silent.exposed and "did not answer" in silent.text
+    assert not silent.exposed and "did not respond" in silent.text
     client = expose(lambda connect: connect(), broken=shared, right=10)
-    assert not client.exposed and "did not answer" in client.text
+    assert not client.exposed and "did not respond" in client.text
 
 
 @pytest.mark.parametrize("number", [0, 19, -1, "x", "7", 2.5, None])
@@ -807,7 +807,7 @@ def test_the_panel_shows_who_is_strict() -> None:
 def test_begin_never_overwrites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It makes a file that Python can run, once."""
     monkeypatch.chdir(tmp_path)
-    assert "made" in begin().text
+    assert "created" in begin().text
     file = tmp_path / "my_server.py"
     compile(file.read_text(encoding="utf-8"), "my_server.py", "exec")
     file.write_text("mine", encoding="utf-8")
