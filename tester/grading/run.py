@@ -290,7 +290,11 @@ class Run:
         self._note_edges([item])
         client = Client(self.server, self.words(item.name))
         error = Stopped(untold) if untold else call(item.function, client)
-        while was_slow(error, client.longest) and self._overload.may_explain(item.name):
+        while (
+            was_slow(error, client.longest)
+            and self._overload.may_explain(item.name)
+            and not self.server.spins()  # Then it is slow by itself.
+        ):
             client = Client(self.server, self.words(item.name))
             error = call(item.function, client)
             self._overload.note(item.name, helped=error is None)
