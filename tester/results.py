@@ -99,11 +99,6 @@ class CheckResult:
     """Why it was not run, for an outcome of `skipped`."""
     seconds: float = 0.0
 
-    @property
-    def name(self) -> str:
-        """The name of the check's function."""
-        return self.id.rpartition("::")[2]
-
 
 @final
 @dataclass(frozen=True)

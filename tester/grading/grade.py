@@ -15,7 +15,6 @@ from tester.attempt.family import STOP_SIGNALS, adopt_orphans, wholly
 from tester.grading.job import Grading
 from tester.grading.plugin import Plugin
 from tester.grading.run import Run
-from tester.ladder.rule import all_checks, read_rule
 from tester.ladder.stages import ROOT, STAGES, get_stage
 from tester.mistakes.likeness import name_mistake
 from tester.results import StageResult
@@ -97,8 +96,7 @@ def _own_pytest() -> Iterator[None]:
 
 def _stage_result(job: Grading, plugin: Plugin, stage: int, seconds: float) -> StageResult:
     """Return the verdict on one stage from a run that held its checks."""
-    rules = {name: read_rule(check) for name, check in all_checks().items()}
-    tests = [test for test in plugin.results if rules[test.name].in_force(stage)]
+    tests = [test for rule, test in plugin.results if rule.in_force(stage)]
     error = plugin.error
     result = StageResult(
         stage=stage,

@@ -122,6 +122,6 @@ class Waiting:
         error = self.join()
         if not isinstance(error, Exception):
             return False
-        is_edge = self.item.get_closest_marker("edge") is not None
+        is_edge = read_rule(self.item).kind == "edge"
         beside_edges = self.group.beside_edges and not is_edge and is_broken(error)
         return self.group.is_spoilt() or beside_edges

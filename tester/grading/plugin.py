@@ -17,6 +17,7 @@ from tester.attempt.server import STARTUP_TIMEOUT
 from tester.attempt.starting import StartError
 from tester.grading.job import Grading
 from tester.grading.run import Run, not_run
+from tester.ladder.rule import Rule, read_rule
 from tester.results import CheckResult, printable
 
 MARKS = (
@@ -33,7 +34,7 @@ class Plugin:
     def __init__(self, run: Run, started: Callable[[Run], None] | None = None) -> None:
         """Serve a grade that wants to know when the attempt has `started`; or plain pytest."""
         self.run = run
-        self.results: list[CheckResult] = []
+        self.results: list[tuple[Rule, CheckResult]] = []
         """Of each check in force; one that never came to run has failed."""
         self.error: StartError | None = None
         """Why the attempt did not start."""
@@ -44,8 +45,8 @@ class Plugin:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Keep the checks that are in force."""
-        chosen = self.run.select(items)
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        chosen, left = self.run.select(items)
+        config.hook.pytest_deselected(items=left)
         items[:] = chosen
 
     @pytest.hookimpl(tryfirst=True)
@@ -62,7 +63,9 @@ class Plugin:
                 _report(item, result)
                 _stop_if_told(session)
         finally:
-            self.results = [done.get(item.nodeid) or not_run(item) for item in items]
+            self.results = [
+                (read_rule(item), done.get(item.nodeid) or not_run(item)) for item in items
+            ]
         return True
 
     def _start(self) -> None:

@@ -129,10 +129,14 @@ class Run:
         for stopped in [in_background(server.stop) for server in (self.server, *self._spares)]:
             stopped.result()
 
-    def select(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        """Return the checks in force, in the order of their turns."""
-        chosen = [item for item in items if any(map(read_rule(item).in_force, self.stages))]
-        return sorted(chosen, key=_turn)
+    def select(self, items: list[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+        """Return the checks in force, in the order of their turns, and the others."""
+        chosen: list[pytest.Item] = []
+        left: list[pytest.Item] = []
+        for item in items:
+            fits = any(map(read_rule(item).in_force, self.stages))
+            (chosen if fits else left).append(item)
+        return sorted(chosen, key=_turn), left
 
     def results(
         self, items: list[pytest.Function]

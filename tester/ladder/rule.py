@@ -82,12 +82,11 @@ def checks_of(stage: Stage) -> list[Check]:
     """Return the checks that `stage` introduces, in the order in which they are written."""
     # By name, and not before it is asked for: the rules themselves stand on everything else.
     module = importlib.import_module(f"tester.rules.{stage.rules.stem}")
-    found = [
+    return [
         function
         for name, function in vars(module).items()
         if name.startswith("test_") and function.__module__ == module.__name__
     ]
-    return sorted(found, key=lambda function: function.__code__.co_firstlineno)
 
 
 @functools.cache

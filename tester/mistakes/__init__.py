@@ -94,4 +94,13 @@ def source(mistake: Mistake) -> str:
     return text
 
 
-MISTAKES = collect()
+MISTAKES: tuple[Mistake, ...]
+"""All of them. They are read when somebody asks: a grade needs only the signs that they leave."""
+
+
+def __getattr__(name: str) -> tuple[Mistake, ...]:
+    """Read the mistakes at the first use of MISTAKES."""
+    if name != "MISTAKES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = collect()
+    return globals()[name]
