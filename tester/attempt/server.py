@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from tester.attempt.family import GONE, ON_LINUX, Family, wholly
+from tester.attempt.family import GONE, Family, wholly
 from tester.attempt.guard import protect, release
 from tester.attempt.limits import MEMORY_LIMIT
 from tester.attempt.locate import Attempt, first_line_advice
@@ -123,9 +123,12 @@ class Server:
     @property
     def address(self) -> Address:
         """Where the attempt listens; before it does, where it should."""
-        if self._process is None:
-            return Address("127.0.0.1", self.requested_port, "127.0.0.1")
-        return self._process.address
+        return self._process.address if self._process else self._given_address
+
+    @property
+    def _given_address(self) -> Address:
+        """Where the attempt should listen."""
+        return Address("127.0.0.1", self.requested_port, "127.0.0.1")
 
     @property
     def output(self) -> Output:
@@ -240,7 +243,6 @@ class Server:
         if not ours:
             self.stop(remove=False)
             return False
-
         self._turn.wait_until_alone(address.bound, address.port, self._family.all_pids())
         return True
 
@@ -261,7 +263,7 @@ class Server:
                     environment_of(self.requested_port, self._marker),
                     self._family,
                     self._habits,
-                    Address("127.0.0.1", self.requested_port, "127.0.0.1"),
+                    self._given_address,
                 )
             except OSError as error:
                 advice = first_line_advice(self.attempt.command, error.errno == errno.ENOEXEC)
@@ -280,9 +282,8 @@ class Server:
                 raise StartError("the run is over")
             found = self.process.find_address()
             own = found is not None and found.port != self.requested_port
-            doubtful = doubt.remains(
-                own, self.process.is_idle
-            )  # Perhaps it opens another port first.
+            # Perhaps it opens another port first.
+            doubtful = doubt.remains(own, self.process.is_idle)
             if found and not (doubtful and self._turn.take(found.port)):
                 return self._choose(found)
             if self.exit_code is not None:
@@ -321,10 +322,9 @@ class Server:
         Raises StartError if it ends as it can't have that.
         """
         deadline = time.monotonic() + SETTLE_TIMEOUT
-        while ON_LINUX and self.exit_code is None and time.monotonic() < deadline:
-            if self._family.is_asleep():
-                break
-            self.output.pause(EXIT_POLL)
+        process = self.process
+        while process.exit_code is None and time.monotonic() < deadline and not process.is_idle():
+            process.output.pause(EXIT_POLL)
         if self.exit_code is not None:
             self.output.finish()
             if IN_USE.search(self.output.text):
